@@ -226,9 +226,9 @@ impl Keepalive {
     /// A short interval costs traffic, and wakes devices that would sleep. With a long one, or `None`, a peer that is
     /// gone is noticed late, or only when the system gives up on what was sent.
     ///
-    /// With each automatic ping a connection also gives back the memory that it does not use: buffers, except those of
-    /// TLS, and what it compresses with, if it has compressed nothing since the ping before. With `None` it keeps that
-    /// memory to its end.
+    /// With each automatic ping a connection also gives back the memory that it does not use: buffers, and what it
+    /// compresses with, if it has compressed nothing since the ping before. With `None` it keeps that memory to its
+    /// end.
     pub fn interval(&mut self, interval: Option<Duration>) -> &mut Self {
         self.interval = interval;
         self
@@ -247,9 +247,9 @@ impl Keepalive {
     /// is full, nothing can be said to the peer, and the connection is over at once. If the transport has taken all
     /// output before but does not take the Close frame, it is over 10 ms later.
     ///
-    /// A short timeout ends connections whose peer is slow to answer. It should be longer than the round trip, and
-    /// longer than it takes to send what is ahead of the ping in the buffers of both systems. Sockets that a client
-    /// opens hold at most about 128 KiB that cannot be sent yet
+    /// A short timeout ends connections whose peer is slow to answer; with 0 the first ping ends the connection. It
+    /// should be longer than the round trip, and longer than it takes to send what is ahead of the ping in the buffers
+    /// of both systems. Sockets that a client opens hold at most about 128 KiB that cannot be sent yet
     /// ([`SocketOptions::unsent_bytes`](wavetank_runtime::SocketOptions::unsent_bytes)); the peer's system may hold a
     /// few hundred KiB that its application has not read. Together that takes 4 s at 100 kB/s. The socket of a server,
     /// and one that [`connect_over`](crate::client::Client::connect_over) or
@@ -340,10 +340,11 @@ impl Compression {
         self
     }
 
-    /// Sets the base-2 logarithm of the window that the server compresses with, 9 to 15; other values count as the
+    /// Sets the base-2 logarithm of the window that the server compresses with, 8 to 15; other values count as the
     /// nearest of these. Default: 15.
     ///
-    /// 9 is a window of 512 bytes: little memory, and little is found in it. 15 is one of 32 KiB.
+    /// 9 is a window of 512 bytes: little memory, and little is found in it. 15 is one of 32 KiB. With 8 what this
+    /// crate sends is not compressed, because its compressor has no window of 256 bytes.
     pub fn server_max_window_bits(&mut self, bits: u8) -> &mut Self {
         self.server_max_window_bits = bits;
         self

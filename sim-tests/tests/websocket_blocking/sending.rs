@@ -197,6 +197,33 @@ fn calls_are_answered_while_a_message_is_deflated(sim: &mut Sim) {
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_message_that_is_fed_delays_no_sender(sim: &mut Sim) {
+    let log = Log::new();
+    let (logged, looks) = (log.clone(), sim.choose("looks", 20));
+    sim.server_thread("server", move |host| take_all(host, &log));
+    sim.client_thread("client", move |host: Host| {
+        // Nothing else wakes the sender.
+        let socket = connect(host, patient()).expect("a connection");
+        assert!(socket.compression().is_some());
+        let feeder = socket.clone();
+        let feeding = spawn(host, "feeder", move || feeder.feed(&[7; 100_000]).expect("is open"));
+        for _ in 0..looks {
+            let _at_once = socket.statistics();
+        }
+        let is_first = socket.statistics().messages_sent == 0;
+        within(host, SECOND + SLACK, || socket.send("short")).expect("is open");
+        sometimes!(is_first && socket.statistics().messages_sent == 2, "the sender waits for its turn");
+        feeding();
+        assert!(socket.close(CloseCode::NORMAL, "").is_clean());
+        // The server takes what has come.
+        sleep(host, SLACK);
+        let mut lengths = logged.entries();
+        lengths.sort_unstable();
+        assert_eq!(lengths, [5, 100_000]);
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
 fn a_close_during_deflating_keeps_the_timeout(sim: &mut Sim) {
     let looks = sim.choose("looks", 20);
     let timeout = 50 * MILLISECOND;

@@ -109,8 +109,9 @@ impl<T: Threads> Client<T> {
     ///
     /// # Errors
     ///
-    /// Why the opening failed, and whose fault it was; nothing is left open. Where the time is up during the lookup of
-    /// a name, the thread that looks it up ends when the system's resolver gives up.
+    /// Why the opening failed, and whose fault it was. An attempt to connect to an address that lost the race against
+    /// another one ends with the open timeout, on a thread of its own; nothing else is left open. Where the time is up
+    /// during the lookup of a name, the thread that looks it up ends when the system's resolver gives up.
     pub fn connect(&self, request: ClientRequest) -> Result<WebSocket<T>, OpenError> {
         self.open(request, None)
     }

@@ -170,6 +170,10 @@ fn put<'a, T: Threads>(
     while !deflating.advance(piece) {}
     guard = shared.lock();
     guard.deflating = false;
+    // Not every caller settles after this: a message that is fed stays in the buffer.
+    if guard.waiting_for_room > 0 {
+        shared.room.notify_all();
+    }
     match guard.session.connection_mut().put_deflated(piece, deflating) {
         Ok(()) => Ok(guard),
         Err(_) => {

@@ -230,7 +230,8 @@ pub struct Rejection {
     pub headers: HeaderMap,
     /// Its body, or the beginning of it.
     pub body: Bytes,
-    /// Whether all of the body is there: it was not longer than the limit, and did not break off.
+    /// Whether all of the body is there: it was not longer than the limit, did not break off, and came within 1 s of
+    /// the head.
     pub complete: bool,
 }
 

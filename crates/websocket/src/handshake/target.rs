@@ -213,12 +213,14 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
 }
 
 /// What may be no URL, but have a password where one has it (RFC 3986, section 3.2: between `//` and the last `@`
-/// before the path).
+/// before the path), or where parsers of browsers look for it: behind any number of slashes and backslashes.
 pub(super) fn without_user_info(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("//") else { return text.to_owned() };
-    let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
+    let is_slash = |c: char| matches!(c, '/' | '\\');
+    let scheme = if text.starts_with(is_slash) { 0 } else { text.find(':').map_or(0, |colon| colon + 1) };
+    let rest = text[scheme..].trim_start_matches(|c: char| is_slash(c) || c.is_ascii_whitespace());
+    let authority = rest.find(['/', '\\', '?', '#']).map_or(rest, |end| &rest[..end]);
     match authority.rfind('@') {
-        Some(at) => format!("{scheme}//{}", &rest[at + 1..]),
+        Some(at) => format!("{}{}", &text[..text.len() - rest.len()], &rest[at + 1..]),
         None => text.to_owned(),
     }
 }
@@ -288,6 +290,12 @@ mod tests {
             "wss://u:secret@a#f",
             "wss://u:secret@a:70000/b",
             "wss://u:se@secret@a b/",
+            "wss:///u:secret@a/",
+            "wss:u:secret@a/",
+            "ws:/u:secret@a",
+            r"ws:\\u:secret@a",
+            "ws:\t//u:secret@a b/",
+            "//u:secret@a/",
         ] {
             let error = Target::parse(url).unwrap_err();
             assert!(matches!(error, OpenError::Url { .. }), "{url}");

@@ -133,6 +133,32 @@ fn without_compression_none_is_offered() {
     assert!(matches!(failure(feed(&mut opening, answer.as_bytes())), OpenError::Handshake { .. }));
 }
 
+/// A server that answers the plain name has agreed to no limit.
+#[cfg(feature = "compression")]
+#[test]
+fn unconfirmed_limits_fail_unless_they_are_optional() {
+    let answered = |requires: bool, header: &str| {
+        let mut config = Config::default();
+        config.compression().server_max_window_bits(10).require_limits(requires);
+        let mut opening = Opening::new(request("ws://a"), config, [7; 32], NOW).unwrap();
+        let text = written_text(&mut opening);
+        feed(&mut opening, acceptance(&text, header).as_bytes())
+    };
+    let plain = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let error = failure(answered(true, plain));
+    let unconfirmed = NegotiationError::Unconfirmed("server_max_window_bits");
+    let expected = HandshakeError::Extensions(unconfirmed);
+    assert!(matches!(&error, OpenError::Handshake { error, .. } if *error == expected), "{error:?}");
+    assert!(error.to_string().contains("`Compression::require_limits(false)`"), "{error}");
+    let agreed = done(answered(false, plain)).1.compression.expect("compression");
+    assert_eq!(agreed.server_max_window_bits, 15);
+    let confirmed = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n";
+    for requires in [true, false] {
+        let agreed = done(answered(requires, confirmed)).1.compression.expect("compression");
+        assert_eq!(agreed.server_max_window_bits, 9);
+    }
+}
+
 #[test]
 fn valid_answers_open_regardless_of_case_and_lists() {
     let (_, response) = done(answered(|text| text));
