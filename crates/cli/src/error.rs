@@ -56,7 +56,7 @@ impl From<io::Error> for Problem {
     }
 }
 
-/// At most so many names are proposed.
+/// The maximum number of proposed names.
 const NEAREST_MAX: usize = 3;
 
 /// The names whose last parts are most like that of `name`, or that contain it.

@@ -64,7 +64,7 @@ fn changes(arguments: &New) -> Result<Vec<Change>, Problem> {
     let root = Workspace::load(&build)?.root;
     let mut document = parse(&manifest, &text)?;
     if document.get("package").is_none() {
-        return Err(Problem::new(format!("{} is of a workspace, and not of a package", manifest.display()))
+        return Err(Problem::new(format!("{} describes a workspace, not a package", manifest.display()))
             .help("name the folder of one of its packages: cargo wavetank new PACKAGE"));
     }
     let is_root = same(&root.join("Cargo.toml"), &manifest);

@@ -2,7 +2,8 @@
 //! every choice comes from one seed.
 //!
 //! Protocol code is written against the two traits of [`runtime`]: `Runtime` for tasks, `Threads` for blocking threads.
-//! In a test both are a [`Host`] of a [`Sim`]. The attribute [`macro@test`] runs a test with many seeds, records and
+//! In a test both are a [`Host`] of a [`Sim`]. With the feature `process` a host may also be an unmodified program on
+//! `std` or tokio: `Sim::process`. The attribute [`macro@test`] runs a test with many seeds, records and
 //! shrinks the first failure, and prints its trace and the command that replays it. [`Sweep`] does the same for
 //! programs of your own.
 //!

@@ -1,6 +1,6 @@
 //! A trace as a Mermaid sequence diagram: a participant for each host, arrows for what arrived, notes for the rest.
 //!
-//! Such diagrams are for a few dozens of events. Bytes that follow one another on one way are drawn as one arrow.
+//! Such diagrams are for a few dozen events. Bytes that follow one another in one direction are drawn as one arrow.
 
 use std::fmt::Write as _;
 

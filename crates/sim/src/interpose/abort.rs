@@ -42,7 +42,7 @@ unsafe extern "C" fn abort() -> ! {
     unsafe { real() }
 }
 
-/// libc's `write(2)`: leaves out what std says before it aborts, where it will not.
+/// libc's `write(2)`: drops std's message of an abort if the process does not abort.
 ///
 /// # Safety
 ///

@@ -369,7 +369,7 @@ struct Place {
 }
 
 /// Lends threads ahead, for the runs of this OS thread and of processes that it forks. In such a process the pthreads
-/// do not exist, and are not missed.
+/// do not exist and are not needed.
 ///
 /// A fork copies each mapping on its own. So all stacks are one mapping, and the scratch stacks are left out.
 pub(crate) fn lend_ahead() {
@@ -398,7 +398,7 @@ fn map(bytes: usize) -> Result<usize, c_int> {
     if base == libc::MAP_FAILED { Err(libc::EAGAIN) } else { Ok(base as usize) }
 }
 
-/// Has each access to a page fault.
+/// Makes every access to a page crash.
 fn protect(page: usize) {
     /// Linux 6.13 and later: such a page does not divide its mapping.
     const MADV_GUARD_INSTALL: c_int = 102;

@@ -9,9 +9,9 @@
 //!    arm to [`policy`]. Limit its parameters in the policy itself.
 //! 2. Give it a weight in [`drawn`], or no test draws it by default. That changes what the default draws for every
 //!    seed: recordings stay valid, and trace hashes have to be reviewed.
-//! 3. Add a unit test beside it, a column to `STRATEGIES` of the zoo's harness and to `OURS` of
-//!    `sim-tests/peers/finding`, and its name to `strategies.md`, `comparison.md` and `writing-tests.md` of the guide
-//!    and to the glossary of CONTRIBUTING.md.
+//! 3. Add a unit test beside it, a column to `STRATEGIES` of the zoo's harness, to the two lines of `table` in
+//!    `sim-tests/zoo/run` and to `OURS` of `sim-tests/peers/finding`, and its name to `strategies.md`,
+//!    `comparison.md` and `writing-tests.md` of the guide and to the glossary of CONTRIBUTING.md.
 //!
 //! A policy does not choose which waiter gets a lock or a notification. `choose_waiter` in `schedule` does: first in,
 //! first out with [`Strategy::Fifo`], and uniformly with all others.

@@ -109,7 +109,7 @@ pub(super) fn is_socket_or_pipe(file: c_int) -> bool {
     known && matches!(status.st_mode & libc::S_IFMT, libc::S_IFSOCK | libc::S_IFIFO)
 }
 
-/// Answers a call of a process, or has the real system answer that of another thread.
+/// Simulates a call of a process. Passes a call of any other thread to the system.
 pub(super) fn answer(simulated: impl FnOnce(&Call) -> Answer, real: impl FnOnce() -> isize) -> isize {
     let Some(thread) = user::user() else { return in_form_of_libc(real()) };
     let answer = user::kernel(thread, || simulated(&Call::of(thread)));

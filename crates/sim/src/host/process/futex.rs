@@ -100,7 +100,7 @@ impl Call {
             if waiting == 0 {
                 break;
             }
-            // Who wakes all chooses none.
+            // If all waiters wake, there is nothing to choose.
             let index = match count - woken < waiting {
                 true => self.run.scheduler.choose_waiter(Operation::new("futex_wake"), waiting),
                 false => 0,

@@ -26,7 +26,7 @@ use crate::interpose::user::{self, UserThread};
 use crate::original::Original;
 use crate::time::Nanos;
 
-/// Has `attempt` made until it returns something else than `EBUSY`, in user mode.
+/// Calls `attempt` in user mode until it returns something other than `EBUSY`.
 fn acquire(
     thread: &'static UserThread,
     verb: &'static str,

@@ -1,4 +1,4 @@
-//! Event counters, pipes and pairs of sockets: what a program talks to itself by.
+//! Event counters, pipes and pairs of sockets: channels within one program.
 //!
 //! Nothing here suspends but a blocking read or write that has to wait: programs make these under locks in statics.
 
@@ -57,7 +57,7 @@ impl PipeEnd {
         }
     }
 
-    /// What hears of it when this end closes.
+    /// The key to notify when this end closes.
     pub(super) const fn peer_key(&self) -> Key {
         Key::Own(self.peer)
     }

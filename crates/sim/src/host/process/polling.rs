@@ -69,7 +69,7 @@ impl Epoll {
     }
 }
 
-/// The bits of an interest that are no events.
+/// The bits of an interest that are not events.
 const FLAGS: u32 = (libc::EPOLLET | libc::EPOLLONESHOT | libc::EPOLLEXCLUSIVE | libc::EPOLLWAKEUP) as u32;
 
 /// What poll(2) would say of a file, in the bits of epoll, which are those of poll.
@@ -175,7 +175,7 @@ impl Call {
         if waited { Ok(()) } else { Err(Errno(libc::EINTR)) }
     }
 
-    /// The end of a wait of so many milliseconds; negative is for ever.
+    /// When a wait of this many milliseconds ends. `None` if negative: there is no limit.
     pub(super) fn end_of(&self, milliseconds: c_int) -> Option<Nanos> {
         let milliseconds = u64::try_from(milliseconds).ok()?;
         Some(self.run.scheduler.now().saturating_add(milliseconds * 1_000_000))

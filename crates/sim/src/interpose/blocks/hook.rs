@@ -255,7 +255,7 @@ impl Drop for Aside {
 unsafe extern "C" fn slow(site: *const u32, address: usize) {
     let Some(&scheduling) = SCHEDULING.get() else { return };
     let here = 0_u8;
-    // Handlers of signals run tested code never, and must not take locks.
+    // Signal handlers never run tested code, and must not take locks.
     if !(scheduling.is_on_stack)(std::ptr::from_ref(&here) as usize) {
         return go_on();
     }

@@ -26,7 +26,7 @@ static PREVIOUS: [AtomicUsize; SIGNALS.len()] = [const { AtomicUsize::new(libc::
 /// The fault: 0 for a stack that has overflowed, else the signal.
 const OVERFLOW: c_int = 0;
 
-/// Has faults of programs in this process handled by `on_fault`.
+/// Calls `on_fault` when a program in this process crashes.
 pub(crate) fn catch_faults(on_fault: fn(&str) -> !) {
     if ON_FAULT.set(on_fault).is_err() {
         return;
@@ -87,7 +87,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_voi
     }
 }
 
-/// Where a thread goes on that has made a fault.
+/// Where a thread that has crashed continues.
 extern "C" fn fail(fault: c_int) -> ! {
     let what = match fault {
         OVERFLOW => "its stack overflowed",
