@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use wavetank::runtime::{Instant, Runtime, SocketOptions};
 use wavetank::{Host, Sim};
 use wavetank_websocket::handshake::ClientRequest;
-use wavetank_websocket::{Closed, Config, Error, blocking, client};
+use wavetank_websocket::{Closed, Config, Error, Message, blocking, client};
 
-use super::{Log, Opening, Peer, serve};
+use super::{Log, Opening, Peer, scripts, serve};
 
 /// One second.
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -42,6 +43,32 @@ pub fn keepalive(interval: Duration, timeout: Duration) -> Config {
     config
 }
 
+/// With the default open timeout of 10 s.
+#[must_use]
+pub fn hurried() -> Config {
+    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
+}
+
+/// Few messages wait, in either direction.
+#[must_use]
+pub fn small_buffers(mut config: Config) -> Config {
+    config.limits().write_buffer(2048);
+    config.limits().receive_queue_messages(4);
+    config
+}
+
+/// Small buffers of sockets, so that a peer that does not read is felt after a few messages.
+#[must_use]
+pub fn small_sockets() -> SocketOptions {
+    SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
+}
+
+/// A message of some size, of which no two are the same: it compresses, if that is agreed on.
+#[must_use]
+pub fn message(number: u32, bytes: usize) -> Message {
+    Message::text(format!("{number} ").repeat(1 + bytes / 3))
+}
+
 /// A request to the host "server".
 ///
 /// # Panics
@@ -60,6 +87,27 @@ where
     // A driver that spins is found soon.
     sim.steps_max(1_000_000);
     sim.server("server", move |host| serve(host, Opening::default(), script.clone()));
+}
+
+/// Adds a host "server" that drops three connections at once, one after it has lasted, and keeps the others. Returns a
+/// log of when each came, and was dropped.
+pub fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
+    let log = Log::new();
+    let logged = log.clone();
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        serve(host, Opening::default(), move |peer| {
+            let log = log.clone();
+            async move {
+                let came = Runtime::now(&peer.host);
+                let number = log.entries().len();
+                Runtime::sleep(&peer.host, if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
+                log.push((came, Runtime::now(&peer.host)));
+                if number < 4 { scripts::close_first(peer, 1013).await } else { scripts::echo(peer).await }
+            }
+        })
+    });
+    logged
 }
 
 /// A connection of either client, whose end can be seen.

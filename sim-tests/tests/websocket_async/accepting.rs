@@ -6,9 +6,9 @@ use wavetank::runtime::{ListenOptions, Listener as _, Runtime};
 use wavetank::{Adversary, Faults, Host, Sim, sometimes};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::server::Server;
-use wavetank_websocket::{CloseCode, Closed, Config, Message};
+use wavetank_websocket::{CloseCode, Closed, Config};
 
-use super::world::{CLOSE_TIMEOUT, Log, SECOND, all_callers, config, connect, keepalive, request};
+use super::world::{CLOSE_TIMEOUT, Log, SECOND, all_callers, config, connect, keepalive, message, request};
 
 /// Accepts connections for ever; sends back what comes, and logs how they end.
 async fn echo(host: Host, config: Config, log: Log<Closed>) -> std::io::Result<()> {
@@ -27,11 +27,6 @@ async fn echo(host: Host, config: Config, log: Log<Closed>) -> std::io::Result<(
             log.push(socket.closed().await);
         });
     }
-}
-
-/// A message of some size, of which no two are the same: it compresses, if that is agreed on.
-fn message(number: u32, bytes: usize) -> Message {
-    Message::text(format!("{number} ").repeat(1 + bytes / 3))
 }
 
 #[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x199bfeecd2519499)]

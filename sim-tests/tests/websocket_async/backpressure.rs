@@ -2,26 +2,21 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::{Runtime, SocketOptions, TaskHandle as _};
+use wavetank::runtime::{Runtime, TaskHandle as _};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
 use wavetank_sim_tests::websocket::numbered::{log_all, number_of, numbered};
-use wavetank_sim_tests::websocket::{Peer, scripts};
+use wavetank_sim_tests::websocket::{Peer, clients, scripts};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
 use super::world::{
     LONG, Log, SECOND, SLACK, Witness, config, connect, connect_plainly, connect_with, in_time, keepalive,
-    patient, server, within,
+    patient, server, small_sockets, within,
 };
 
-/// Small buffers, so that a peer that does not read is felt after a few messages.
-fn narrow() -> SocketOptions {
-    SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
-}
-
-fn small_buffers(mut config: Config) -> Config {
-    config.limits().write_buffer(2048);
-    config.limits().receive_queue_messages(4);
+/// Reads are short, too.
+fn small_buffers(config: Config) -> Config {
+    let mut config = clients::small_buffers(config);
     config.limits().read_buffer(1024);
     config
 }
@@ -31,7 +26,7 @@ fn keepalive_finds_a_peer_that_stops_reading(sim: &mut Sim) {
     server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client("client", async |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
-        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        let socket = connect_with(&host, config, small_sockets()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let (sender, pinger) = (witness.clone(), witness.clone());
         let sending = host.spawn("sender", async move {
@@ -67,7 +62,8 @@ fn closing_ends_in_time_beside_a_blocked_sender(sim: &mut Sim) {
         }
     });
     sim.client("client", async move |host: Host| {
-        let socket = connect_with(&host, small_buffers(config()), narrow()).await.expect("a connection");
+        let socket =
+            connect_with(&host, small_buffers(config()), small_sockets()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
         let sending = host.spawn("sender", async move {
@@ -165,7 +161,7 @@ fn the_peers_close_ends_a_blocked_sender(sim: &mut Sim) {
         let mut config = small_buffers(config());
         // Long enough for a peer that is delayed to read everything.
         config.close_timeout(200 * SECOND);
-        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        let socket = connect_with(&host, config, small_sockets()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
         let receiving = host.spawn("receiver", async move { receiver.hear(receiver.socket.recv().await) });
@@ -221,7 +217,7 @@ fn flooding_both_ways_keeps_memory_and_closing_bounded(sim: &mut Sim) {
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
         config.limits().closing_queue_bytes(CLOSING_QUEUE);
-        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        let socket = connect_with(&host, config, small_sockets()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
         let sending = host.spawn("sender", async move {
@@ -278,7 +274,7 @@ fn ping_floods_take_bounded_memory_and_are_answered(sim: &mut Sim) {
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
         config.close_timeout(1000 * SECOND);
-        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        let socket = connect_with(&host, config, small_sockets()).await.expect("a connection");
         while socket.statistics().pings_received < u64::from(PINGS) {
             host.sleep(SECOND).await;
         }
@@ -343,7 +339,7 @@ fn paused_receiving_does_not_count_against_the_peer(sim: &mut Sim) {
     });
     sim.client("client", async move |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
-        let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
+        let socket = connect_plainly(&host, config, small_sockets()).await.expect("a connection");
         for number in 0..MESSAGES {
             if number == 0 || number == stops_after {
                 host.sleep(takes_after).await;
@@ -369,7 +365,7 @@ fn pings_wait_for_room_in_the_write_buffer(sim: &mut Sim) {
     });
     sim.client("client", async |host: Host| {
         let config = small_buffers(config());
-        let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
+        let socket = connect_plainly(&host, config, small_sockets()).await.expect("a connection");
         let sender = socket.clone();
         let sending = host.spawn("sender", async move {
             for number in 0..MESSAGES {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::{Runtime, SocketOptions};
+use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CLOSE, CONTINUATION, PING, PONG, TEXT};
 use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
-use super::world::{Log, SECOND, Socket, Witness, config, connect, connect_with, in_time, patient, server};
+use super::world::{
+    Log, SECOND, Socket, Witness, config, connect, connect_with, in_time, patient, server, small_sockets,
+};
 
 /// Texts, whole and in fragments, with pings between and inside of them.
 fn conversation() -> (Vec<u8>, Vec<String>) {
@@ -147,7 +149,7 @@ async fn connect_narrow(host: &Host) -> Socket {
     let mut config = config();
     config.limits().write_buffer(1024);
     config.close_timeout(1000 * SECOND);
-    let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+    let narrow = small_sockets();
     connect_with(host, config, narrow).await.expect("a connection")
 }
 

@@ -9,7 +9,8 @@ use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
-    Log, SECOND, config, connect, connect_plainly, connect_with, in_time, keepalive, patient, server, within,
+    Log, SECOND, config, connect, connect_plainly, connect_with, in_time, keepalive, patient, server,
+    small_sockets, within,
 };
 
 /// Logs what ends the connection: the client's Close frame, if it came.
@@ -41,7 +42,7 @@ fn aborted_tasks_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
         }
     });
     sim.client("client", async move |host: Host| {
-        let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+        let narrow = small_sockets();
         // The peer that answers learns it, whatever the delays. For the others there is a leak to find.
         let mut config = if manner == 0 { patient() } else { config() };
         config.limits().write_buffer(1024);
@@ -135,7 +136,7 @@ fn closing_ends_stuck_senders_and_waiting_receivers(sim: &mut Sim) {
     let close_after = Duration::from_millis(20) * sim.choose("close", 20);
     server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client("client", async move |host: Host| {
-        let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+        let narrow = small_sockets();
         let mut config = config();
         config.limits().write_buffer(1024);
         let socket = connect_with(&host, config, narrow).await.expect("a connection");
@@ -235,7 +236,7 @@ fn aborting_ends_every_call_at_once(sim: &mut Sim) {
         }
     });
     sim.client("client", async move |host: Host| {
-        let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+        let narrow = small_sockets();
         let mut config = config();
         config.limits().write_buffer(1024);
         config.limits().receive_queue_messages(4);

@@ -8,14 +8,9 @@ use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::slow_link::narrow;
 use wavetank_sim_tests::websocket::{Opening, TwoAddresses, scripts, serve};
 use wavetank_websocket::client::Client;
-use wavetank_websocket::{CloseCode, Config, Error, OpenError};
+use wavetank_websocket::{CloseCode, Error, OpenError};
 
-use super::world::{CLOSE_TIMEOUT, SECOND, SLACK, config, connect, in_time, patient, request, within};
-
-/// With the default open timeout of 10 s.
-fn hurried() -> Config {
-    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
-}
+use super::world::{SECOND, SLACK, config, connect, hurried, in_time, patient, request, within};
 
 #[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xc287fba73a190c6a)]
 fn an_answer_near_the_timeout_opens_or_fails(sim: &mut Sim) {

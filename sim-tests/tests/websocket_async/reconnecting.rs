@@ -9,7 +9,7 @@ use wavetank_sim_tests::websocket::{Opening, scripts, serve, serve_each};
 use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::{BackoffPolicy, CloseCode, Config};
 
-use super::world::{CLOSE_TIMEOUT, Log, SECOND, SLACK, ask, keepalive, request, within};
+use super::world::{CLOSE_TIMEOUT, Log, SECOND, SLACK, ask, keepalive, request, server_that_drops, within};
 
 /// Finds out within 40 s that a peer is gone, and gives up an attempt after 10 s.
 fn settings() -> Config {
@@ -223,27 +223,6 @@ fn the_next_connection_waits_until_the_last_ends(sim: &mut Sim) {
         assert!(logged.entries()[1..].iter().all(|came| *came > begun), "no client comes before");
         ask(&second, 0).await.expect("is open");
     });
-}
-
-/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was
-/// dropped.
-fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
-    let log = Log::new();
-    let logged = log.clone();
-    sim.server("server", move |host: Host| {
-        let log = log.clone();
-        serve(host, Opening::default(), move |peer| {
-            let log = log.clone();
-            async move {
-                let came = peer.host.now();
-                let number = log.entries().len();
-                peer.host.sleep(if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
-                log.push((came, peer.host.now()));
-                if number < 4 { scripts::close_first(peer, 1013).await } else { scripts::echo(peer).await }
-            }
-        })
-    });
-    logged
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xd1c7bfa3a88afe66)]

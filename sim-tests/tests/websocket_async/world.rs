@@ -6,7 +6,8 @@ use wavetank::runtime::{Runtime, SocketOptions, Stream as _};
 use wavetank::{Adversary, Host};
 pub(crate) use wavetank_sim_tests::websocket::Log;
 pub(crate) use wavetank_sim_tests::websocket::clients::{
-    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, keepalive, patient, request, server,
+    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, hurried, keepalive, message, patient, request, server,
+    server_that_drops, small_sockets,
 };
 use wavetank_websocket::client::{Client, WebSocket};
 use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};

@@ -3,11 +3,11 @@
 use wavetank::runtime::{BlockingListener as _, ListenOptions, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_websocket::blocking::{Client, Server};
-use wavetank_websocket::{CloseCode, Closed, Config, Message};
+use wavetank_websocket::{CloseCode, Closed, Config};
 
 use super::world::{
-    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, all_callers, config, connect, keepalive, request, slack, sleep,
-    spawn,
+    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, all_callers, config, connect, keepalive, message, request,
+    slack, sleep, spawn,
 };
 
 /// Accepts connections for ever, a thread for each; sends back what comes, and logs how they end.
@@ -27,11 +27,6 @@ fn echo(host: Host, config: Config, log: Log<Closed>) -> std::io::Result<()> {
             log.push(socket.wait_closed());
         })?;
     }
-}
-
-/// A message of some size, of which no two are the same: it compresses, if that is agreed on.
-fn message(number: u32, bytes: usize) -> Message {
-    Message::text(format!("{number} ").repeat(1 + bytes / 3))
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xd4f24a51fcc48eaa)]

@@ -5,18 +5,12 @@ use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
 use wavetank_sim_tests::websocket::numbered::{log_all, number_of, numbered};
 use wavetank_sim_tests::websocket::{Peer, scripts};
-use wavetank_websocket::{Cause, CloseCode, Config, Error};
+use wavetank_websocket::{Cause, CloseCode, Error};
 
 use super::world::{
     Log, MILLISECOND, SECOND, Socket, Witness, config, connect, connect_narrow, in_time, keepalive, server,
-    slack, sleep, spawn, within,
+    slack, sleep, small_buffers, spawn, within,
 };
-
-fn small_buffers(mut config: Config) -> Config {
-    config.limits().write_buffer(2048);
-    config.limits().receive_queue_messages(4);
-    config
-}
 
 /// Who writes what is sent, and so is stuck where the peer does not read: the sender, or the thread that keeps the
 /// time.

@@ -8,16 +8,11 @@ use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::slow_link::narrow;
 use wavetank_sim_tests::websocket::{Opening, TwoAddresses, scripts, serve};
 use wavetank_websocket::blocking::{Client, Stopper};
-use wavetank_websocket::{CloseCode, Config, Error, OpenError};
+use wavetank_websocket::{CloseCode, Error, OpenError};
 
 use super::world::{
-    CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, in_time, now, request, slack, sleep, spawn, within,
+    MILLISECOND, SECOND, config, connect, hurried, in_time, now, request, slack, sleep, spawn, within,
 };
-
-/// With the default open timeout of 10 s.
-fn hurried() -> Config {
-    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
-}
 
 #[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xed4c9be14b59ffbd)]
 fn an_answer_near_the_timeout_opens_or_fails(sim: &mut Sim) {

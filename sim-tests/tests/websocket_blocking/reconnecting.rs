@@ -10,7 +10,8 @@ use wavetank_websocket::blocking::Client;
 use wavetank_websocket::{CloseCode, Config, Error};
 
 use super::world::{
-    CLOSE_TIMEOUT, Log, SECOND, Socket, keepalive, now, request, slack, sleep, spawn, within,
+    CLOSE_TIMEOUT, Log, SECOND, Socket, keepalive, now, request, server_that_drops, slack, sleep, spawn,
+    within,
 };
 
 /// How long an attempt may take.
@@ -234,27 +235,6 @@ fn the_next_connection_waits_until_the_last_ends(sim: &mut Sim) {
         assert!(logged.entries()[1..].iter().all(|came| *came > begun), "no client comes before");
         ask(&second, 0).expect("is open");
     });
-}
-
-/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was
-/// dropped.
-fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
-    let log = Log::new();
-    let logged = log.clone();
-    sim.server("server", move |host: Host| {
-        let log = log.clone();
-        serve(host, Opening::default(), move |peer| {
-            let log = log.clone();
-            async move {
-                let came = Runtime::now(&peer.host);
-                let number = log.entries().len();
-                Runtime::sleep(&peer.host, if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
-                log.push((came, Runtime::now(&peer.host)));
-                if number < 4 { scripts::close_first(peer, 1013).await } else { scripts::echo(peer).await }
-            }
-        })
-    });
-    logged
 }
 
 #[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0x33d1d4a4b4504919)]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::{Instant, SocketOptions, ThreadHandle as _, Threads};
+use wavetank::runtime::{Instant, ThreadHandle as _, Threads};
 use wavetank::{Host, Sim};
 pub(crate) use wavetank_sim_tests::websocket::Log;
 pub(crate) use wavetank_sim_tests::websocket::clients::{
-    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, keepalive, patient, request, server,
+    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, hurried, keepalive, message, patient, request, server,
+    server_that_drops, small_buffers, small_sockets,
 };
 use wavetank_websocket::blocking::{Client, WebSocket};
 use wavetank_websocket::{CloseCode, Closed, Config, OpenError};
@@ -31,8 +32,7 @@ pub(crate) fn connect(host: Host, config: Config) -> Result<Socket, OpenError> {
 
 /// As [`connect`], with buffers so small that a peer that does not read is felt after a few messages.
 pub(crate) fn connect_narrow(host: Host, config: Config) -> Result<Socket, OpenError> {
-    let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
-    Client::new(host).config(config).socket_options(narrow).connect(request())
+    Client::new(host).config(config).socket_options(small_sockets()).connect(request())
 }
 
 pub(crate) fn now(host: Host) -> Instant {
