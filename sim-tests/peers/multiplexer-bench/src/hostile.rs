@@ -64,7 +64,7 @@ enum Attack {
     UnreadData,
     /// The same in pieces that are kept without a copy.
     LargePieces,
-    /// The same, and between two pieces a frame for a stream that is not there: a piece keeps the whole buffer.
+    /// The same, and between two pieces a frame for a stream that is not there.
     PaddedPieces,
     /// The same, a byte a frame.
     SingleBytes,
