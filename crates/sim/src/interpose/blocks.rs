@@ -14,7 +14,8 @@
 //! Only sites in code under test count. The file that the debug information names decides. The simulator, tokio without
 //! `tokio::sync`, `tracing` and what these are made of are left out: they share state among all tasks of an OS thread,
 //! and no real program would stop there and run another task on the same OS thread. For the same reason no task stops
-//! inside of a thread-local variable's `with`, inside of an allocator, or in `unsimulated`.
+//! inside of a thread-local variable's `with`, inside of an allocator, or in `unsimulated`. Where a lock of std asks
+//! whether its thread panics, nothing counts: the path depends on whether any OS thread of the process panics.
 //!
 //! # Invariants
 //!
