@@ -208,7 +208,8 @@ impl Timeouts {
     }
 
     /// Sets how long the transport may take no byte while there is something to write, before the session ends. It
-    /// measures the lack of progress, never the size of what is written. Default: 60 s.
+    /// measures the lack of progress, never the size of what is written. Default: 60 s, because TCP may be silent for
+    /// twice as long as a link is cut: half a minute without a link is survived.
     ///
     /// Zero ends the session as soon as the transport is full.
     pub fn transport_stall(&mut self, timeout: Duration) -> &mut Self {
@@ -217,7 +218,8 @@ impl Timeouts {
     }
 
     /// Sets how long a session may take to end: from `close`, or from a violation by the peer, to the end of the
-    /// transport. Default: 5 s.
+    /// transport. Default: 5 s: a slow link (1 Mbit/s) moves two full write buffers in it, and a process that exits
+    /// waits no longer.
     ///
     /// Zero does not wait until what was written has gone out.
     pub fn close(&mut self, timeout: Duration) -> &mut Self {
@@ -225,7 +227,8 @@ impl Timeouts {
         self
     }
 
-    /// Sets how long a closed stream is remembered, to answer a peer that goes on sending on it. Default: 60 s.
+    /// Sets how long a closed stream is remembered, to answer a peer that goes on sending on it. Default: 60 s, in
+    /// which what was on its way when the stream closed has come.
     pub fn tombstone(&mut self, time: Duration) -> &mut Self {
         self.tombstone = time;
         self
@@ -288,7 +291,7 @@ impl Limits {
     }
 
     /// Sets how many streams this side may have open at once. More fail in `open`, which does not disturb the
-    /// session. Default: 65,536.
+    /// session. Default: 65,536, which take about 26 MiB while they are idle. More are mostly a leak.
     pub fn outbound_streams(&mut self, count: u32) -> &mut Self {
         self.outbound_streams = count;
         self
@@ -316,8 +319,9 @@ impl Limits {
     /// reset. Windows are tuned only while all of them together are below it. Default: 64 MiB, far below streams
     /// times window.
     ///
-    /// In memory it may be up to four times as much, because pieces of 16 KiB or more stay in the buffers that they
-    /// were read into.
+    /// In memory it may be up to four times as much. Pieces of 16 KiB or more stay in the buffers that they were read
+    /// into, so that the factor is [`read_buffer_bytes`](Self::read_buffer_bytes) divided by 16 KiB. It is at least
+    /// two, because the buffers of smaller pieces grow by doubling.
     ///
     /// 0 resets every stream that receives something.
     pub fn receive_budget_bytes(&mut self, bytes: usize) -> &mut Self {
@@ -326,7 +330,8 @@ impl Limits {
     }
 
     /// Sets how many bytes of an unmodified peer are discarded on a stream on which we have stopped reading and still
-    /// write, before the stream is reset. Default: 16 MiB.
+    /// write, before the stream is reset. Default: 16 MiB, the largest window by default: all of it may have been
+    /// granted before.
     ///
     /// 0 resets it at the first byte.
     pub fn drain_budget_bytes(&mut self, bytes: u64) -> &mut Self {
@@ -343,7 +348,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many bytes are read from the transport at once. At least 1 KiB. Default: 64 KiB.
+    /// Sets how many bytes are read from the transport at once. At least 1 KiB. Default: 64 KiB, as much as the
+    /// largest frame of this crate, which then takes one or two reads.
     ///
     /// Tasks begin with 8 KiB, and read more as long as a read fills the buffer.
     pub fn read_buffer_bytes(&mut self, bytes: usize) -> &mut Self {
@@ -352,14 +358,15 @@ impl Limits {
     }
 
     /// Sets the longest data frame while several streams write, which is also the least that each of them writes in
-    /// its turn. At least 1 KiB. Default: 32 KiB. A stream that writes alone uses frames of up to 64 KiB.
+    /// its turn. At least 1 KiB. Default: 32 KiB, of which the header is less than a thousandth. A small message waits
+    /// for so much of each bulk stream. A stream that writes alone uses frames of up to 64 KiB.
     pub fn frame_bytes(&mut self, bytes: u32) -> &mut Self {
         self.frame_bytes = bytes;
         self
     }
 
     /// Sets how many bytes of control frames may wait for the transport before no stream is opened or accepted.
-    /// Default: 64 KiB, which is 5461 frames.
+    /// Default: 64 KiB, which is 5461 frames: five for each of the 1024 streams that a peer may open.
     ///
     /// Beyond it come only what other limits bound, and two frames a stream that is open. 0 opens and accepts a stream
     /// only when no control frame waits.
@@ -368,7 +375,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many pongs may wait to be written. Of more pings the latest are answered. At least 1. Default: 8.
+    /// Sets how many pongs may wait to be written. Of more pings the latest are answered. At least 1. Default: 8,
+    /// because peers have one ping under way, or a few where several callers ask.
     pub fn pending_pongs(&mut self, count: u32) -> &mut Self {
         self.pending_pongs = count;
         self
@@ -376,21 +384,22 @@ impl Limits {
 
     /// Sets how many refusals of streams may wait to be written: of streams beyond the limits, and of streams that were
     /// reset for [`receive_budget_bytes`](Self::receive_budget_bytes) before they were accepted. More end the session.
-    /// Default: 1024.
+    /// Default: 1024, because some peers open that many at once, and all of them may be refused.
     pub fn pending_refusals(&mut self, count: u32) -> &mut Self {
         self.pending_refusals = count;
         self
     }
 
     /// Sets how many streams the peer may open and reset before they are accepted, beyond the number of those
-    /// accepted. More end the session. Default: 1024.
+    /// accepted. More end the session. Default: 1024, so that a peer may give up a whole backlog at once.
     pub fn early_resets(&mut self, count: u32) -> &mut Self {
         self.early_resets = count;
         self
     }
 
     /// Sets how many frames without effect the peer may send, beyond the number of useful ones. More within about a
-    /// minute end the session. Default: 100,000.
+    /// minute end the session. Default: 100,000, which is 1.2 MB: far more than the pings and late frames of a peer
+    /// that works.
     ///
     /// Without effect are pings, repeated FIN, stop and GoAway, frames for unknown streams, and window updates for more
     /// than was sent. Useful are frames with data and those that begin or end a stream. Credit for what was sent counts
@@ -401,7 +410,8 @@ impl Limits {
     }
 
     /// Sets how many ids the peer may skip and use later: peers with threads open streams in another order than they
-    /// number them. Ids that were skipped before count as used. Default: 1024.
+    /// number them. Ids that were skipped before count as used. Default: 1024, because each of 1024 threads may have
+    /// drawn an id that it has not sent yet.
     ///
     /// 0 ends the session for any id below an earlier one.
     pub fn skipped_ids(&mut self, count: u32) -> &mut Self {
@@ -409,7 +419,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many closed streams are remembered. Default: 256.
+    /// Sets how many closed streams are remembered. Default: 256, a few KiB of memory: data comes late only for streams
+    /// that have closed just now.
     ///
     /// 0 leaves data on closed streams without an answer.
     pub fn tombstones(&mut self, count: u32) -> &mut Self {
