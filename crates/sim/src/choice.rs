@@ -25,7 +25,7 @@ use std::fmt;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-pub(crate) use lane::{LaneKind, LaneName, SWARM, THREADS};
+pub(crate) use lane::{LaneKind, LaneName, SWARM, THREADS, spoken};
 use script::{Expected, PointScript, Script};
 
 /// One lane: an independent source of randomness.
@@ -123,9 +123,9 @@ impl fmt::Display for Divergence {
             "choice {} of lane `{lane}`: the recording has `{}` ({} alternatives), the run asked `{}` ({} \
              alternatives)",
             position + 1,
-            recorded.0,
+            spoken(&recorded.0),
             recorded.1,
-            asked.0,
+            spoken(&asked.0),
             asked.1
         )
     }
@@ -256,6 +256,19 @@ impl Choices {
         bound: u32,
         draw: impl FnOnce(&mut ChaCha8Rng) -> u32,
     ) -> u32 {
+        self.choose_within(point, bound, || bound, draw)
+    }
+
+    /// Like [`choose`](Self::choose), where the run has room for the first `room()` alternatives only. Draws keep within
+    /// it, and so does a deviation. A recording may exceed it.
+    #[inline]
+    pub(crate) fn choose_within(
+        &mut self,
+        point: PointId,
+        bound: u32,
+        room: impl FnOnce() -> u32,
+        draw: impl FnOnce(&mut ChaCha8Rng) -> u32,
+    ) -> u32 {
         assert!(bound > 0, "a question has at least one alternative");
         let asked = &mut self.points[point.index()];
         let lane = &mut self.lanes[asked.lane.0 as usize];
@@ -270,7 +283,7 @@ impl Choices {
                 None => match self.deviations.front() {
                     Some(&Deviation { at, value }) if at == self.log.len() => {
                         self.deviations.pop_front();
-                        if value < bound { value } else { 0 }
+                        if value < bound.min(room()) { value } else { 0 }
                     }
                     _ => 0,
                 },
@@ -452,6 +465,16 @@ mod tests {
         let log = choices.into_log();
         let mut again = Choices::replayed(7, &log, Replay::Strict);
         assert_eq!(draw_three(&mut again, "schedule"), [7, 0, 9]);
+    }
+
+    #[test]
+    fn a_deviation_keeps_within_its_room() {
+        let deviations = [(0, 4), (1, 2)].map(|(at, value)| Deviation { at, value });
+        let mut choices = Choices::deviating(7, &deviations);
+        let lane = choices.lane(LaneKind::Schedule, "");
+        let point = choices.point(lane, "host/task delay");
+        let mut choose = || choices.choose_within(point, 5, || 3, |_| unreachable!("nothing is drawn"));
+        assert_eq!([choose(), choose(), choose()], [0, 2, 0]);
     }
 
     #[test]

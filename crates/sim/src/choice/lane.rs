@@ -94,6 +94,20 @@ impl LaneKind {
     }
 }
 
+/// Returns the name of a choice point for reports. Recordings keep older words, by which streams of the seed are
+/// selected.
+pub(crate) fn spoken(point: &str) -> String {
+    let (scope, operation) = point.rsplit_once(' ').unwrap_or(("", point));
+    let operation = match operation {
+        "withhold" => "delay-of-woken",
+        "hold" => "delay",
+        "hold-after" => "delay-after",
+        "site-hold" => "site-delay",
+        other => other,
+    };
+    if scope.is_empty() { operation.to_owned() } else { format!("{scope} {operation}") }
+}
+
 /// The choice points of the lane [`LaneKind::Swarm`], as recordings name them: whether a run has each perturbation.
 pub(crate) struct SwarmPoints {
     pub(crate) woken: &'static str,
@@ -153,9 +167,15 @@ impl LaneName {
     }
 }
 
+/// For reports. Recordings have [`text`](LaneName::text).
 impl fmt::Display for LaneName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let word = match self.kind {
+            LaneKind::WokenDelay => "delay-of-woken",
+            LaneKind::PreemptedDelay => "delay",
+            kind => kind.word(),
+        };
+        write!(f, "{word}{}", &self.text[self.kind.word().len()..])
     }
 }
 
@@ -172,6 +192,20 @@ mod tests {
             }
         }
         assert_eq!(LaneName::parse("unknown"), None);
+    }
+
+    #[test]
+    fn reports_name_lanes_in_present_words() {
+        let spoken_lane = |text| LaneName::parse(text).expect("a lane").to_string();
+        assert_eq!(
+            ["withhold server", "hold", "link a>b"].map(spoken_lane),
+            ["delay-of-woken server", "delay", "link a>b"]
+        );
+        let points = ["client/main hold", "swarm withhold", "client/main before a read"];
+        assert_eq!(
+            points.map(spoken),
+            ["client/main delay", "swarm delay-of-woken", "client/main before a read"]
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!
 //! # Invariants
 //!
-//! - Only draws are limited. The bounds of choices do not depend on what was spent, and a recording may have longer
-//!   delays than the test allows now.
+//! - Only draws and deviations are limited. The bounds of choices do not depend on what was spent, and a recording may
+//!   have longer delays than the test allows now.
 //! - A delay without a length ("woken at once") costs nothing.
 
 use std::cell::Cell;

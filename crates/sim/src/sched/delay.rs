@@ -67,11 +67,12 @@ impl Scheduler {
     pub(super) fn choose_stretch(&self, point: PointId, one_in: u32) -> Nanos {
         let bound = self.delay_bound().min(STRETCHES);
         let delays = &DELAYS[..bound as usize];
+        let room = || self.affordable(delays);
         let draw = |rng: &mut _| match self.affords_any(delays) {
-            true if below(rng, one_in) == 0 => 1 + below(rng, self.affordable(delays) - 1),
+            true if below(rng, one_in) == 0 => 1 + below(rng, room() - 1),
             _ => 0,
         };
-        let value = self.choices.borrow_mut().choose(point, bound, draw);
+        let value = self.choices.borrow_mut().choose_within(point, bound, room, draw);
         self.spend(DELAYS[value as usize])
     }
 

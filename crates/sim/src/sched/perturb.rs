@@ -138,8 +138,9 @@ impl Scheduler {
         let point = self.point(self.lanes().pending, task, Operation::on("pending", wait.verb()));
         // At most as late as a task may be delayed: the limits of the test must have room for both.
         let bound = self.perturber.later_bound;
-        let affordable = || self.affordable(&LATER[..bound as usize]);
-        let value = self.choices.borrow_mut().choose(point, bound, |rng| draw_later(rng, 12, affordable));
+        let room = || self.affordable(&LATER[..bound as usize]);
+        let draw = |rng: &mut _| draw_later(rng, 12, room);
+        let value = self.choices.borrow_mut().choose_within(point, bound, room, draw);
         let Some(nanos) = later(value) else { return Poll::Ready(()) };
         self.spend(nanos);
         self.trace_event(TraceEvent::SpuriousPending { wait, nanos });

@@ -85,11 +85,12 @@ impl Scheduler {
         }
         let point = self.own_point(OwnPoint::WakeUp, task);
         let bound = self.delay_bound();
+        let room = || self.affordable(&DELAYS[..bound as usize]);
         let draw = |rng: &mut _| match below(rng, 24) {
-            0 => below(rng, self.affordable(&DELAYS[..bound as usize])),
+            0 => below(rng, room()),
             _ => 0,
         };
-        let value = self.choices.borrow_mut().choose(point, bound, draw);
+        let value = self.choices.borrow_mut().choose_within(point, bound, room, draw);
         self.spend(DELAYS[value as usize])
     }
 

@@ -32,7 +32,7 @@ fn lanes(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
 fn spans(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     groups(shrinker, |lane, point| {
         let scope = point.split_once(' ').map_or(point, |(scope, _)| scope);
-        format!("{lane}\n{scope}")
+        format!("{}\n{scope}", lane.text())
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::recordings::Replayable;
 use super::{Session, Stop, Sweep};
-use crate::choice::{ChoiceLog, Replay, fnv1a};
+use crate::choice::{ChoiceLog, Replay, fnv1a, spoken};
 use crate::pool::{BodyRunner, Job, Ran};
 use crate::sim::Sim;
 use crate::symptom::Symptom;
@@ -173,7 +173,7 @@ impl Session {
         let last = kept.checked_sub(1).map(|last| {
             let choice = log.choices[last];
             let name = log.point(choice.point);
-            format!("{}: {} = {}", name.lane, name.point, choice.value)
+            format!("{}: {} = {}", name.lane, spoken(&name.point), choice.value)
         });
         CausalityPoint { kept, last: last.unwrap_or_default(), failures, runs }
     }
