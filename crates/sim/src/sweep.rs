@@ -494,7 +494,7 @@ impl Session {
             }
             Some((index, failure)) => {
                 let elsewhere = self.elsewhere(&failure);
-                let case = self.case(failure, &replayed.stale);
+                let case = self.case(failure);
                 let mut report = case.report("failed").after(index);
                 if let Some(note) = elsewhere {
                     report = report.note(&note);
@@ -505,8 +505,7 @@ impl Session {
                 let mut reports: Vec<String> = replayed.reports().collect();
                 reports.push(report.to_string());
                 for (index, failure) in hunted.others {
-                    reports
-                        .push(self.case(failure, &replayed.stale).report("failed").after(index).to_string());
+                    reports.push(self.case(failure).report("failed").after(index).to_string());
                 }
                 Err(self.several(reports))
             }
@@ -550,7 +549,7 @@ impl Session {
         };
         let is_wanted = self.is_wanted(&failure.symptom);
         let seed = failure.seed;
-        let case = self.case(failure, &Default::default());
+        let case = self.case(failure);
         if self.interrupt.is_raised() {
             return Err(Stop::Interrupted(case.report("interrupted").after(index).to_string()));
         }

@@ -3,11 +3,10 @@
 //! # Invariants
 //!
 //! - A file is written whole or not at all: a temporary file beside it is renamed.
-//! - A recording is replaced only by a smaller one of the same symptom, or if it is no longer useful: it does not
-//!   parse, or the caller saw that it no longer fails. Any other file of that name stays (another symptom, `expect =
-//!   passes`, another version), and the new one gets a number.
+//! - A recording is replaced only by a smaller one of the same symptom, if the caller sees that it still fails, or if
+//!   it does not parse. Any other file of that name stays (a fixed bug's, another symptom, `expect = passes`, another
+//!   version), and the new one gets a number.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,8 +93,8 @@ impl Store {
         text::parse(&text).map_err(|kind| self.error(path, kind))
     }
 
-    /// Saves a recording of a failure under its symptom's name; see the invariants above. `stale` are the recordings
-    /// that were replayed and no longer fail.
+    /// Saves a recording of a failure under its symptom's name; see the invariants above. `still_fails` replays an old
+    /// one of the same symptom.
     ///
     /// # Errors
     ///
@@ -107,7 +106,7 @@ impl Store {
     pub(crate) fn keep(
         &self,
         recording: &Recording,
-        stale: &BTreeSet<PathBuf>,
+        mut still_fails: impl FnMut(&Recording) -> bool,
     ) -> Result<Kept, RecordingError> {
         let Expect::Fails(symptom) = &recording.expect else {
             panic!("only failures are kept under their symptom");
@@ -127,7 +126,7 @@ impl Store {
             }
             match self.load(&path) {
                 Ok(old) if is_of(&old.expect, &symptom.key()) => {
-                    if stale.contains(&path) {
+                    if !still_fails(&old) {
                         // Its bug was fixed, and the same symptom has another cause now.
                         number += 1;
                         continue;
@@ -208,7 +207,7 @@ mod tests {
     }
 
     fn keep(store: &Store, recording: &Recording) -> Kept {
-        store.keep(recording, &BTreeSet::new()).expect("the folder is writable")
+        store.keep(recording, |_| true).expect("the folder is writable")
     }
 
     #[test]
@@ -250,9 +249,9 @@ mod tests {
         assert_eq!(keep(&store, &recording("a: b 3", &[5])), Kept::Written(path.clone()));
         assert_eq!(store.load(&path).expect("loads").log.choices.len(), 1);
         // No longer failing, it is of a bug that is fixed, and stays.
-        let stale = BTreeSet::from([path.clone()]);
         let second = store.folder.join("panic-a-b-2.seed");
-        let keep = |values| store.keep(&recording("a: b 1", values), &stale).expect("writes");
+        let still_fails = |old: &Recording| old.log.choices[0].value != 5;
+        let keep = |values| store.keep(&recording("a: b 1", values), still_fails).expect("writes");
         assert_eq!(keep(&[9, 9]), Kept::Written(second.clone()));
         assert_eq!(keep(&[9]), Kept::Written(second));
         assert_eq!(store.load(&path).expect("loads").log.choices[0].value, 5);

@@ -5,9 +5,7 @@
 //! - The failure as found is on disk before shrinking starts, and stays there if anything fails afterwards.
 //! - The recording that replaces it was replayed strictly and showed the same symptom.
 
-use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::examine::{Ended, Failure, first_difference};
@@ -37,10 +35,9 @@ pub(super) struct Case<'a> {
 }
 
 impl Session {
-    /// Records, shrinks and proves a failure, and notes it in the journal. `stale` are the recordings that no longer
-    /// fail.
-    pub(super) fn case(&self, failure: Failure, stale: &BTreeSet<PathBuf>) -> Case<'_> {
-        let case = self.worked_out(failure, stale);
+    /// Records, shrinks and proves a failure, and notes it in the journal.
+    pub(super) fn case(&self, failure: Failure) -> Case<'_> {
+        let case = self.worked_out(failure);
         let recording = case.kept.as_ref().map(|kept| self.store.display(kept.path()).to_string());
         self.note_failure(case.seed(), case.symptom(), recording.as_deref(), &case.report("failed"));
         if let Some(outcome) = case.shown().filter(|_| self.settings.only.is_some()) {
@@ -68,7 +65,7 @@ impl Session {
         });
     }
 
-    fn worked_out(&self, failure: Failure, stale: &BTreeSet<PathBuf>) -> Case<'_> {
+    fn worked_out(&self, failure: Failure) -> Case<'_> {
         let mut case = Case {
             identity: &self.sweep.identity,
             proof: None,
@@ -84,7 +81,7 @@ impl Session {
         let (seed, symptom) = (case.failure.seed, &case.failure.symptom);
         let record = |trace: &Trace, log: &ChoiceLog| {
             let recording = Recording::of_failure(&self.sweep.identity.name(), symptom, seed, trace, log);
-            self.store.keep(&recording, stale)
+            self.keep(&recording)
         };
         let mut kept = self.sweep.records.then(|| record(&outcome.trace, &outcome.log));
         match self.shrink(seed, symptom, &outcome.log) {

@@ -14,6 +14,7 @@ use crate::choice::{ChoiceLog, Replay};
 use crate::interpose::blocks;
 use crate::order::Size;
 use crate::pool::{Job, Ran};
+use crate::recording::store::Kept;
 use crate::recording::{Build, Expect, Recording, RecordingError, RecordingErrorKind, canonical, inline};
 use crate::report::{Counts, Report};
 use crate::run::Outcome;
@@ -81,8 +82,6 @@ pub(super) struct Replayed {
     pub(super) recordings: usize,
     /// Counts those that failed as known.
     pub(super) known: u64,
-    /// The recordings of a failure that no longer fail.
-    pub(super) stale: BTreeSet<PathBuf>,
     /// Of a sweep that goes on after a failure: the symptoms of those that failed, with their reports.
     pub(super) failed: Vec<(String, String)>,
 }
@@ -129,7 +128,7 @@ impl Session {
 
     /// Replays all recordings of a normal test.
     pub(super) fn replay_all_for_verify(&self) -> Result<Replayed, Stop> {
-        let mut replayed = Replayed { recordings: 0, known: 0, stale: BTreeSet::new(), failed: Vec::new() };
+        let mut replayed = Replayed { recordings: 0, known: 0, failed: Vec::new() };
         let known = self.known();
         for path in self.paths()? {
             let recording = self.replayable(path)?;
@@ -152,9 +151,6 @@ impl Session {
                     replayed.failed.push((failure.symptom.key(), report.clone()));
                     continue;
                 }
-            }
-            if !matches!(recording.expect, Expected::Passes) {
-                replayed.stale.extend(recording.path);
             }
         }
         Ok(replayed)
@@ -226,7 +222,7 @@ impl Session {
         let written = match &recording.path {
             Some(_) if Size::of(&smaller.log) >= Size::of(&recording.log) => Ok(()),
             Some(path) => self.store.replace(path, &smaller),
-            None => self.store.keep(&smaller, &BTreeSet::new()).map(drop),
+            None => self.keep(&smaller).map(drop),
         };
         written.map_err(|error| unshrunk(&error.to_string()))?;
         report = report.field("recording", &recording.origin).replay(seed, symptom, Some(&proof.log));
@@ -389,6 +385,21 @@ impl Session {
             Some(Err(_)) => report.note("WAVETANK_EXPLAIN: the failure does not repeat"),
             None => report,
         }
+    }
+
+    /// Saves a recording of a failure. An older one of the same symptom is replayed first: if it passes, its bug is
+    /// fixed, and it stays. So does one that this build cannot replay.
+    pub(super) fn keep(&self, recording: &Recording) -> Result<Kept, RecordingError> {
+        self.store.keep(recording, |old| {
+            let Expect::Fails(symptom) = &old.expect else { return false };
+            let needs_instrumentation = old.build.instrumented || old.log.stops_at_blocks();
+            if needs_instrumentation && !blocks::is_instrumented() {
+                return false;
+            }
+            let replay = Job::replay(old.seed, &old.log, Replay::Lenient);
+            let Ran::Ended(outcome) = self.ran(replay) else { return false };
+            outcome.symptom.is_some_and(|again| again.key() == symptom.key())
+        })
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, Stop> {

@@ -553,6 +553,34 @@ fn a_new_failure_leaves_a_fixed_bugs_recording() {
     assert!(recordings.contains(&committed), "unchanged");
 }
 
+/// With one seed, and with choices that a command names, no recording is replayed before.
+#[test]
+fn a_single_run_leaves_a_fixed_bugs_recording() {
+    let mut fixture = Fixture::new("fixed-single");
+    report_of(fixture.verify(bug));
+    let committed = fixture.only_recording();
+    // Smaller than the old failure, and with its symptom.
+    let other = |run: &mut ToyRun| {
+        let broken = run.ask("fault", "host crash", 5) == 4;
+        broken.then(|| panic_in("closer: not closed").expect("a symptom"))
+    };
+    let elsewhere = Fixture::new("fixed-elsewhere");
+    let report = report_of(elsewhere.verify(other));
+    let seed = report.split_once("seed        ").and_then(|(_, rest)| rest.split([',', '\n']).next());
+    let (variable, word) = command_of(&report);
+    for (name, value) in [("WAVETANK_SEED", seed.expect("a seed")), (variable, word)] {
+        for shrink in [None, Some("1")] {
+            let of_variables = |asked: &str| match asked {
+                "WAVETANK_SHRINK" => shrink.map(str::to_owned),
+                asked => (asked == name).then(|| value.to_owned()),
+            };
+            fixture.settings = Settings::from_lookup(&of_variables).expect("allowed");
+            report_of(fixture.verify(other));
+            assert!(fixture.recordings().contains(&committed), "{name} {shrink:?}");
+        }
+    }
+}
+
 #[test]
 fn mistakes_and_expected_failures_record_nothing() {
     let fixture = Fixture::new("unrecorded");
