@@ -422,8 +422,7 @@ mod real_os_threads {
     fn that_code_under_test_waits_for_are_named() {
         let symptom = "uncontrolled: client/main limits the real time for which it waits for a lock, condition, \
                        channel or `park_timeout` of std";
-        let also =
-            &["Wait by `Condvar` of the runtime traits", "`wavetank::unsimulated` allows it on purpose"];
+        let also = &["Wait by `Condvar` of the runtime traits", "the wait would end at once or never"];
         fails("condvar-timeout", symptom, also, |sim| {
             sim.client_thread("client", |_| {
                 let (lock, condition) = (StdMutex::new(()), std::sync::Condvar::new());

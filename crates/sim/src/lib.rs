@@ -277,8 +277,12 @@ mod guide {
 
 /// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
 ///
-/// Anywhere else in a run these fail the test, because real I/O cannot be replayed. Make sure that `f` returns the same
-/// results in every run of a seed. What `f` starts must not touch the simulation.
+/// Elsewhere in a task or thread of a simulated host these fail the run (Linux), because real I/O cannot be replayed.
+/// Make sure that `f` returns the same results in every run of a seed. What `f` starts must not touch the simulation,
+/// and `f` must not wait by the runtime traits: meanwhile all tasks and threads could do the same.
+///
+/// The clock and the entropy in `f` stay those of the run, so waits of std with a time limit do not work in it. OS
+/// threads that it starts see the real ones.
 ///
 /// # Example: an address of this machine
 ///

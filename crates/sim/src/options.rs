@@ -128,8 +128,8 @@ impl RunOptions {
     }
 }
 
-/// The longest latency, and the most by which a link may be slowed. A round trip of both stays below the 127 s after
-/// which Linux gives up on a SYN.
+/// The longest latency, and the most by which a link may be slowed. A round trip of both stays below the 131 s after
+/// which a SYN is given up.
 pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {
@@ -174,7 +174,8 @@ macro_rules! shared_options {
             /// Sets whether a task may be delayed between an effect (a write, a spawn) and its next statement, as on a
             /// runtime with several threads. Default: `true`, in a third of the perturbed runs. Use `false` for tasks
             /// that share one thread in production (tokio's current-thread runtime, a `LocalSet`). There nothing else
-            /// runs between two awaits.
+            /// runs between two awaits. In an instrumented build tasks stop between statements all the same, unless
+            /// [`perturb`](Self::perturb) is `false`.
             pub fn interrupt_polls(&mut self, interrupt: bool) -> &mut Self {
                 self.options.interrupt_polls = interrupt;
                 self
@@ -190,8 +191,9 @@ macro_rules! shared_options {
             }
 
             /// Sets the limit for the sum of all delays of a run: delayed tasks and threads, late wake-ups, spurious
-            /// `Pending`. Default: 400 ms, so that timeouts of half a second and more hold while no fault is injected.
-            /// With a larger limit a single delay lasts up to ten seconds, and up to one second after a preemption.
+            /// `Pending`. Default: 400 ms. While no fault is injected, a timeout then holds that leaves 400 ms more than
+            /// the answer takes without delays. A single delay lasts at most 100 ms. Pauses that the test asks for
+            /// ([`Adversary`](crate::Adversary), [`pausable`](crate::pausable)) come on top. With a larger limit a single delay lasts up to ten seconds, and up to one second after a preemption.
             pub fn delay_total_max(&mut self, total: std::time::Duration) -> &mut Self {
                 self.options.delay_total_max = $crate::time::nanos(total);
                 self

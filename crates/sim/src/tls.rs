@@ -2,7 +2,8 @@
 //!
 //! With the providers of rustls, a handshake in a simulation may differ from run to run. The randoms of hellos, the
 //! session ids, the secrets of key exchanges and the clock all come from the system. On Linux the simulator answers
-//! those system calls. On other systems it does not. With this module, entropy comes from the running simulated host,
+//! those system calls, which is enough for ring. aws-lc-rs draws from the processor as well. On other systems the
+//! simulator answers none. With this module, entropy comes from the running simulated host,
 //! and time is virtual, on every system.
 //!
 //! Three more things make handshakes differ. The functions here avoid them:

@@ -48,7 +48,8 @@ pub(crate) fn asked_for(what: Real) {
         }
         Real::Time => format!(
             "{who} limits the real time for which it waits for a lock, condition, channel or `park_timeout` of \
-             std\nWait by `Condvar` of the runtime traits, or in tasks by `tokio::time::timeout`: {MEANT}"
+             std\nWait by `Condvar` of the runtime traits, or in tasks by `tokio::time::timeout`: the time of std is \
+             virtual here, so the wait would end at once or never"
         ),
         Real::Thread => return run.os_threads.by.borrow_mut().push(who),
     };
