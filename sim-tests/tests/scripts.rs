@@ -9,7 +9,9 @@
 //! default it is a sample. `SCRIPTS_LONG=1` plays what takes minutes, too. It needs root; where namespaces cannot be
 //! made it says so, and compares nothing.
 #![cfg(target_os = "linux")]
-#![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "these are tests")]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "these are tests")]
+
+use std::io::Write;
 
 #[path = "scripts/known.rs"]
 mod known;
@@ -110,15 +112,13 @@ fn shrunk(script: &Script) -> (Script, Vec<String>) {
     (smallest, found)
 }
 
-/// Returns `true` if this machine lets a test make its network. Prints a warning if it does not.
-fn has_network() -> bool {
-    match Network::new(std::time::Duration::ZERO, &[]) {
-        Ok(_) => true,
-        Err(error) => {
-            eprintln!("SKIPPED: it needs network namespaces (root, /dev/net/tun, the command `ip`): {error}");
-            false
-        }
-    }
+/// Returns `true` if this machine lets a test make its network. Otherwise it says what was not compared, also where the
+/// harness keeps the output of tests that pass.
+fn has_network(what: &str) -> bool {
+    let Err(error) = Network::new(std::time::Duration::ZERO, &[]) else { return true };
+    let why = "this needs network namespaces (root, /dev/net/tun, the command `ip`)";
+    writeln!(std::io::stderr(), "SKIPPED: {what}: {why}: {error}").expect("standard error is open");
+    false
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_simulation_does_what_linux_is_known_for() {
 
 #[test]
 fn linux_does_what_it_is_known_for() {
-    if !has_network() {
+    if !has_network("what Linux does is not looked at") {
         return;
     }
     let takes_long = |known: &known::Known| known.script.times_ms().1 > QUICK_MS;
@@ -153,7 +153,7 @@ fn linux_does_what_it_is_known_for() {
 #[test]
 fn time_wait_uses_up_ports_in_both_worlds() {
     simulated::use_up_ports();
-    if !has_network() {
+    if !has_network("ports in TIME-WAIT are not used up on Linux") {
         return;
     }
     let settings = [("net/ipv4/ip_local_port_range", "40000 40003")];
@@ -171,7 +171,7 @@ fn time_wait_uses_up_ports_in_both_worlds() {
 
 #[test]
 fn linux_and_the_simulation_play_scripts_alike() {
-    if !has_network() {
+    if !has_network("no script is compared with Linux") {
         return;
     }
     let count = setting("SCRIPTS").unwrap_or(SAMPLE);
