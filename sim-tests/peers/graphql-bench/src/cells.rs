@@ -230,6 +230,11 @@ async fn beside(contender: &Contender, idle: usize, count: usize) -> f64 {
     }
     client.round_trip().await;
     events::streams(1).await;
+    // A handler may still be at work on what it was sent.
+    for number in 0..BURST {
+        events::publish(number as i32);
+        client.until(Kind::Next).await;
+    }
     let start = meter::process_seconds();
     for number in 0..count {
         events::publish(number as i32);
