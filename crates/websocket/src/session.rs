@@ -39,6 +39,8 @@ pub struct Session {
     encrypted: usize,
     /// TLS ended or failed, and the connection knows.
     tls_ended: bool,
+    /// TLS failed behind input that is not processed yet.
+    tls_failure: Option<rustls::Error>,
     /// Nothing can be written any more.
     unwritable: bool,
 }
@@ -49,7 +51,7 @@ impl Session {
         if let Some(tls) = &mut tls {
             tls.read_at_once(connection.read_bytes());
         }
-        Self { connection, preface, tls, encrypted: 0, tls_ended: false, unwritable: false }
+        Self { connection, preface, tls, encrypted: 0, tls_ended: false, tls_failure: None, unwritable: false }
     }
 
     /// Returns the connection: messages, closing, state.
@@ -113,13 +115,17 @@ impl Session {
         if tls.has_input() {
             self.connection.heard(now);
         }
-        let outcome = tls.decrypt(|plain| self.connection.append(plain));
+        let outcome = match self.tls_failure.take() {
+            Some(error) => Err(error),
+            None => tls.decrypt(|plain| self.connection.append(plain)),
+        };
         self.connection.process_with(now);
         match outcome {
             _ if self.tls_ended => {}
             Ok(()) if !tls.is_closed_by_peer() => {}
-            // What was received before the end is taken before it.
+            // What was received before the end, or before a failure, is taken before it.
             Ok(()) if self.connection.is_behind() => {}
+            Err(error) if self.connection.is_behind() => self.tls_failure = Some(error),
             Ok(()) => {
                 self.tls_ended = true;
                 self.connection.end_of_input(now());

@@ -75,5 +75,7 @@ wire!(Local, BlockingUnixStream);
 
 /// Whether `error` says that the timeout of a read or write was up, or a signal came: the call may be repeated.
 pub(super) fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    // What a timeout of a socket is on Windows. On Unix it says that the peer does not answer any more.
+    let timed_out = cfg!(windows) && error.kind() == io::ErrorKind::TimedOut;
+    timed_out || matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

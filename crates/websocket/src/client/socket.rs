@@ -316,6 +316,8 @@ where
         self.shared().with(|state, after| {
             state.connection().abort(Cause::Aborted);
             state.hang_up(after);
+            // After a complete close the driver is the one that waits for the end of the transport.
+            after.wake_driver(&self.shared().signals);
         });
     }
 

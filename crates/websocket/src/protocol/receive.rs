@@ -20,11 +20,14 @@ use crate::close::Limit;
 use crate::deflate::{Decompressor, InflateError, Progress};
 use crate::{Cause, Fragment, Kind, Limits};
 
-/// How much is inflated before others get their turn, in bytes read and written.
+/// How much is done before others get their turn, in bytes that inflating reads and writes.
 const TURN_BYTES: usize = 64 << 10;
 
 /// What a compressed frame costs besides its bytes, in the same measure.
 const FRAME_COST: usize = 512;
+
+/// What a control frame costs, in the same measure.
+const CONTROL_COST: usize = 64;
 
 /// Why no more input is processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +124,7 @@ pub(super) struct Receiver {
     allowance: usize,
     /// The turn ended before the input did.
     paused: bool,
-    /// What was inflated since [`take_work`](Self::take_work) was last called.
+    /// What was inflated, and what control frames cost, since [`take_work`](Self::take_work) was last called.
     work: usize,
     /// Bytes of control frames since the last data frame: see [`view`](Self::view).
     skipped: usize,
@@ -220,7 +223,7 @@ impl Receiver {
         }
     }
 
-    /// Begins a turn, in which a bounded number of bytes is inflated.
+    /// Begins a turn, in which a bounded number of bytes is inflated, and of control frames taken.
     #[inline]
     pub(super) fn begin_turn(&mut self) {
         self.allowance = TURN_BYTES;
@@ -279,6 +282,10 @@ impl Receiver {
                 //# An endpoint MUST be capable of handling control frames in the middle of a fragmented
                 //# message.
                 control => {
+                    if self.allowance == 0 {
+                        self.paused = true;
+                        return Ok(Step::Paused);
+                    }
                     let Some(payload) = self.take_control(head, statistics) else { return Ok(Step::Starved) };
                     return Ok(match control {
                         Opcode::Ping => Step::Ping(payload),
@@ -406,6 +413,8 @@ impl Receiver {
         self.input.advance(head.length + length);
         self.skipped = self.skipped.saturating_add(head.length + length);
         statistics.frame_received(head.length + length);
+        self.work = self.work.saturating_add(CONTROL_COST);
+        self.allowance = self.allowance.saturating_sub(CONTROL_COST);
         Some(payload)
     }
 
