@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use wavetank::runtime::{Instant, ListenOptions, Listener as _, Runtime, SocketOptions};
+use wavetank::runtime::{
+    BlockingListener as _, Instant, ListenOptions, Listener as _, Runtime, SocketOptions, Threads,
+};
 use wavetank::{Host, Sim, Sweep, sometimes};
 use wavetank_sim_tests::deterministic_tls::{self, SERVER_NAME};
 use wavetank_sim_tests::websocket::cut::CutStream;
@@ -224,6 +226,68 @@ mod the_same_seed {
     #[test]
     fn gives_the_same_ciphertext_to_threads() {
         gives_the_same_ciphertext("gives_the_same_ciphertext_to_threads", Client::Threads);
+    }
+}
+
+mod a_complete_close {
+    use super::*;
+
+    /// The same server on threads.
+    fn echo_on_threads(host: &Host) -> io::Result<()> {
+        let listener = Threads::listen(host, ([0, 0, 0, 0], 443).into(), ListenOptions::new())?;
+        let options = AcceptOptions::new().tls(deterministic_tls::server_config());
+        let (stream, _) = listener.accept()?;
+        let server = blocking::Server::new(*host).config(config()).options(options);
+        let socket = server.accept(stream).expect("a client of ours");
+        while let Ok(message) = socket.recv() {
+            if socket.send(&message).is_err() {
+                break;
+            }
+        }
+        assert!(socket.wait_closed().is_clean());
+        Ok(())
+    }
+
+    /// Passes one connection on, and stays connected to the server when the client has gone. Returns how many bytes
+    /// the server sent, and when it ended its side.
+    async fn stays_connected(host: Host) -> io::Result<(usize, Instant)> {
+        let listener = Runtime::listen(&host, ([0, 0, 0, 0], 443).into(), ListenOptions::new()).await?;
+        let server = Runtime::resolve(&host, "server", 443).await?[0];
+        let (stream, _) = listener.accept().await?;
+        let onwards = Runtime::connect(&host, server, SocketOptions::new()).await?;
+        let (mut from_client, mut to_client) = tokio::io::split(stream);
+        let (mut from_server, mut to_server) = tokio::io::split(onwards);
+        let passing = async {
+            let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+            Runtime::sleep(&host, SOON).await;
+            drop(to_server);
+        };
+        let counting = async {
+            let (mut sent, mut buffer) = (0, [0; 4096]);
+            while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                sent += count;
+                // Far more than the messages and all that is around them.
+                assert!(sent < 100_000, "the server does not end what it sends");
+                let _ = to_client.write_all(&buffer[..count]).await;
+            }
+            (sent, Runtime::now(&host))
+        };
+        Ok(tokio::join!(passing, counting).1)
+    }
+
+    /// The end of TLS is an alert, and then the end of the stream.
+    #[wavetank::test(seeds = 100)]
+    fn ends_tls_once_on_threads(sim: &mut Sim) {
+        sim.server_thread("server", |host| echo_on_threads(&host));
+        sim.client("relay", async |host: Host| {
+            let (_sent, ended) = stays_connected(host).await?;
+            assert!(ended < Instant::from_nanos(0) + SOON, "the server ends its side at once");
+            io::Result::Ok(())
+        });
+        sim.client("client", async |host: Host| {
+            let (echoed, closed) = converse(&host).await.expect("nothing is in the way");
+            assert!(echoed == messages().len() && closed.is_clean(), "{closed}");
+        });
     }
 }
 
