@@ -6,6 +6,7 @@
 //! not repeated here.
 
 pub mod body;
+pub mod broken;
 pub mod foreign;
 pub mod frames;
 pub mod half_closed;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_multiplexer::{Cause, Config, ReadError};
+use wavetank_multiplexer::{Cause, Config, ReadError, WriteError};
 use wavetank_sim_tests::multiplexer::body;
+use wavetank_sim_tests::multiplexer::broken::Unwritable;
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 
-use super::world::{End, SECOND, SOON, Transports, end, pair, pair_with, read_error};
+use super::world::{Cell, End, SECOND, SOON, Transports, end, pair, pair_with, read_error, write_error};
 
 const LARGE: u64 = 2 << 20;
 
@@ -189,6 +190,90 @@ fn keepalive_finds_a_silent_peer(sim: &mut Sim) {
         async |end| {
             let mut stream = end.session.accept().await.expect("a stream");
             body::write(&mut stream, 1, 0..1, 1).await.1.expect("written");
+            end.session.closed().await;
+        },
+    );
+}
+
+/// Adds two hosts with a session. Behind the first `taken` bytes, writing fails for the client, and reading goes on.
+fn unwritable(
+    sim: &mut Sim,
+    taken: usize,
+    client: impl AsyncFnOnce(End) + 'static,
+    server: impl AsyncFn(End) + 'static,
+) {
+    sim.server("server", async move |host: Host| {
+        let transport = network::accept(&host, SocketOptions::new()).await?;
+        server(end(host, Side::Server, transport, Config::default())).await;
+        wavetank::Ok(())
+    });
+    sim.client("client", async move |host: Host| {
+        let transport = Unwritable::after(taken, network::connect(&host, SocketOptions::new()).await?);
+        client(end(host, Side::Client, transport, Config::default())).await;
+        wavetank::Ok(())
+    });
+}
+
+/// A stream whose shutdown succeeds is read to its end by the peer.
+#[wavetank::test(seeds = 100, sometimes = "required")]
+fn a_shutdown_fails_unless_fin_was_written(sim: &mut Sim) {
+    const BODY: u64 = 10_000;
+    // Where it is most, everything is written.
+    let taken = 500 * sim.choose("taken, in pieces of 500 B", 24) as usize;
+    let read_by_server = Cell::new();
+    let whole = read_by_server.clone();
+    unwritable(
+        sim,
+        taken,
+        async move |end| {
+            let Ok(mut stream) = end.session.open().await else { return };
+            let (_, written) = body::write(&mut stream, 0, 0..BODY, 3000).await;
+            let result = match written {
+                Ok(()) => stream.shutdown().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                sometimes!(true, "writing fails");
+                assert!(matches!(write_error(&error), WriteError::Closed(_)), "{error}");
+                let closed = end.session.closed().await;
+                assert!(matches!(closed.cause, Cause::Io { .. }), "{closed}");
+            } else {
+                sometimes!(true, "FIN is written");
+                end.sleep(SOON).await;
+                assert_eq!(whole.get(), Some(BODY), "the server has read all of it, and the end");
+            }
+        },
+        async move |end| {
+            let Ok(mut stream) = end.session.accept().await else { return };
+            let (read, result) = body::read(&mut stream, 0, 0, BODY + 1).await;
+            if result.is_ok() {
+                read_by_server.set(read);
+            }
+            end.session.closed().await;
+        },
+    );
+}
+
+/// Where only writing has failed, a read still ends at its deadline, and before the session.
+#[wavetank::test(seeds = 60)]
+fn read_deadlines_hold_after_a_failed_write(sim: &mut Sim) {
+    // Enough for the opening.
+    unwritable(
+        sim,
+        100,
+        async |end| {
+            let mut stream = end.session.open().await.expect("a stream");
+            let deadline = end.now() + 2 * SECOND;
+            stream.set_read_deadline(Some(deadline));
+            body::write(&mut stream, 0, 0..1000, 1000).await.1.expect("it waits for the transport");
+            let error = body::read(&mut stream, 0, 0, 1).await.1.expect_err("nothing comes");
+            assert_eq!(read_error(&error), ReadError::TimedOut);
+            assert!(end.now() - deadline <= SOON, "{:?}", end.now() - deadline);
+            let closed = end.session.closed().await;
+            assert!(matches!(closed.cause, Cause::Io { .. }), "{closed}");
+        },
+        async |end| {
+            let _stream = end.session.accept().await;
             end.session.closed().await;
         },
     );

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use wavetank::runtime::{BlockingListener as _, ListenOptions, SocketOptions, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_multiplexer::blocking::Session;
 use wavetank_multiplexer::{Cause, Config, ReadError};
-use wavetank_sim_tests::multiplexer::body;
+use wavetank_sim_tests::multiplexer::broken::{Trickle, Unwritable};
+use wavetank_sim_tests::multiplexer::frames::{FIN, GO_AWAY, SYN, WINDOW_UPDATE, control};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
+use wavetank_sim_tests::multiplexer::scripts::Script;
+use wavetank_sim_tests::multiplexer::{body, configured};
 
 use super::world::{End, SECOND, SOON, end, pair, read_error, spawn};
 
@@ -187,4 +191,63 @@ fn keepalive_finds_a_silent_peer(sim: &mut Sim) {
             end.session.wait_closed();
         },
     );
+}
+
+/// Where only writing has failed, a read still ends at its deadline, and before the session. It does not spin.
+#[wavetank::test(seeds = 40)]
+fn read_deadlines_hold_after_a_failed_write(sim: &mut Sim) {
+    sim.server_thread("server", |host: Host| {
+        let transport = network::accept_blocking(&host, SocketOptions::new())?;
+        let end = end(host, Side::Server, transport, Config::default())?;
+        let _stream = end.session.accept();
+        end.session.wait_closed();
+        wavetank::Ok(())
+    });
+    sim.client_thread("client", |host: Host| {
+        let transport = network::connect_blocking(&host, SocketOptions::new())?;
+        // Enough for the opening.
+        let session = Session::client(host, Unwritable::after(100, transport), Config::default())?;
+        let mut stream = session.open().expect("a stream");
+        let deadline = Threads::now(&host) + 2 * SECOND;
+        stream.set_read_deadline(Some(deadline));
+        body::write_blocking(&mut stream, 0, 0..1000, 1000).1.expect("it waits for the transport");
+        let error = body::read_blocking(&mut stream, 0, 0, 1).1.expect_err("nothing comes");
+        assert_eq!(read_error(&error), ReadError::TimedOut);
+        let late = Threads::now(&host) - deadline;
+        assert!(late <= SOON, "{late:?}");
+        let closed = session.wait_closed();
+        assert!(matches!(closed.cause, Cause::Io { .. }), "{closed}");
+        wavetank::Ok(())
+    });
+}
+
+/// A transport that takes a little in each write is alive, though the peer reads and says nothing.
+#[wavetank::test(seeds = 20)]
+fn a_transport_that_takes_little_is_alive(sim: &mut Sim) {
+    sim.server_thread("server", |host: Host| {
+        let transport = network::accept_blocking(&host, SocketOptions::new())?;
+        let transport = Trickle::new(host, transport, SECOND / 10, 1000);
+        let config = configured(|config| {
+            config.keepalive().interval(Some(SECOND)).timeout(SECOND);
+        });
+        let session = Session::server(host, transport, config)?;
+        let mut stream = session.accept().expect("a stream");
+        body::write_blocking(&mut stream, 0, 0..200_000, 50_000).1.expect("the session lives");
+        stream.close_write().expect("the session lives");
+        let closed = session.wait_closed();
+        assert!(closed.is_clean(), "{closed}");
+        wavetank::Ok(())
+    });
+    sim.client("client", async |host: Host| {
+        let stream = network::connect(&host, SocketOptions::new()).await?;
+        let mut script = Script { host, stream };
+        script.send(&control(WINDOW_UPDATE, SYN, 1, 0)).await;
+        while let Some((header, _)) = script.frame().await {
+            if header.has(FIN) {
+                script.send(&control(GO_AWAY, 0, 0, 0)).await;
+                return wavetank::Ok(());
+            }
+        }
+        Err("no FIN".into())
+    });
 }
