@@ -1,10 +1,14 @@
-//! A transport that checks what the handler does with it.
+//! Transports that check what the handler does with them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use serde_json::Value;
+use wavetank_graphql::blocking::BlockingTransport;
 use wavetank_graphql::{CloseFrame, Incoming, MessageTransport, Progress, TransportError};
+
+use super::rules::Rules;
 
 /// Passes everything on, and panics if the handler
 ///
@@ -19,132 +23,11 @@ pub struct Checked<T> {
     rules: Rules,
 }
 
-#[derive(Debug)]
-struct Asked {
-    single: bool,
-    results: u32,
-    /// The client of the legacy protocol has stopped it. Only `complete` may follow.
-    stopped: bool,
-}
-
-#[derive(Debug, Default)]
-struct Rules {
-    legacy: bool,
-    inits: u32,
-    acks: u32,
-    pings: u32,
-    pongs: u32,
-    /// Operations of each id, the oldest first: an id may be used again before its last message is sent.
-    asked: BTreeMap<String, VecDeque<Asked>>,
-    closing: Option<CloseFrame>,
-    over: bool,
-}
-
-impl Rules {
-    fn received(&mut self, text: &str) {
-        let Ok(Value::Object(message)) = serde_json::from_str(text) else { return };
-        let id = message.get("id").and_then(Value::as_str).map(str::to_owned);
-        match (message.get("type").and_then(Value::as_str), id) {
-            (Some("connection_init"), _) => self.inits += 1,
-            (Some("ping"), _) => self.pings += 1,
-            (Some(kind @ ("subscribe" | "start")), Some(id)) => {
-                self.legacy |= kind == "start";
-                let query = message.get("payload").and_then(|payload| payload.get("query")?.as_str());
-                let query = query.unwrap_or_default().trim_start();
-                let single = !query.starts_with("subscription") && !query.contains("@defer");
-                let asked = self.asked.entry(id).or_default();
-                if self.legacy {
-                    asked.clear();
-                }
-                asked.push_back(Asked { single, results: 0, stopped: false });
-            }
-            (Some("complete"), Some(id)) => {
-                self.asked.remove(&id);
-            }
-            (Some("stop"), Some(id)) => {
-                if let Some(asked) = self.asked.get_mut(&id) {
-                    asked.drain(..asked.len() - 1);
-                    asked[0].stopped = true;
-                }
-            }
-            // In the legacy protocol that is answered with `error`.
-            (_, Some(id)) if self.legacy => {
-                let asked = self.asked.entry(id).or_default();
-                asked.push_back(Asked { single: true, results: 0, stopped: false });
-            }
-            _ => {}
-        }
-    }
-
-    fn sent(&mut self, text: &str) {
-        assert!(self.closing.is_none() && !self.over, "sent behind the end: {text}");
-        let message: Value = serde_json::from_str(text).expect("what is sent is JSON");
-        let kind = message["type"].as_str().expect("every message has a type");
-        match kind {
-            "connection_ack" => {
-                self.acks += 1;
-                assert!(self.acks <= 1 && self.inits > 0, "an acknowledgement that was not asked for");
-            }
-            "pong" => {
-                self.pongs += 1;
-                assert!(self.pongs <= self.pings, "more pongs than pings");
-            }
-            "ping" | "ka" | "connection_error" => {}
-            "next" | "data" | "error" | "complete" => self.sent_for(kind, &message, text),
-            other => panic!("the type {other} is unknown: {text}"),
-        }
-    }
-
-    fn sent_for(&mut self, kind: &str, message: &Value, text: &str) {
-        assert!(kind != if self.legacy { "next" } else { "data" }, "the other protocol is spoken: {text}");
-        let id = message["id"].as_str().expect("messages of operations have an id");
-        let asked =
-            self.asked.get_mut(id).unwrap_or_else(|| panic!("sent for an id that is not active: {text}"));
-        let first = asked.front_mut().expect("ids without operations are removed");
-        let ends = match kind {
-            "next" | "data" => {
-                first.results += 1;
-                assert!(!first.single || first.results == 1, "a second result of a query: {text}");
-                assert!(!first.stopped, "a result of an operation that was stopped: {text}");
-                false
-            }
-            "complete" => {
-                let done = !first.single || first.results == 1 || first.stopped;
-                assert!(done, "a query completes without a result: {text}");
-                assert!(message.get("payload").is_none(), "`complete` has no payload: {text}");
-                true
-            }
-            _ => {
-                match (&message["payload"], self.legacy) {
-                    (Value::Array(errors), false) => assert!(!errors.is_empty(), "no errors: {text}"),
-                    (Value::Object(_), true) => {}
-                    _ => panic!("errors of the wrong kind: {text}"),
-                }
-                true
-            }
-        };
-        if ends {
-            asked.pop_front();
-            if asked.is_empty() {
-                self.asked.remove(id);
-            }
-        }
-    }
-
-    fn closes(&mut self, frame: &CloseFrame) {
-        assert!(frame.reason().len() <= CloseFrame::REASON_BYTES_MAX, "{frame}");
-        match &self.closing {
-            None => self.closing = Some(frame.clone()),
-            Some(first) => assert_eq!(first, frame, "closed twice, and differently"),
-        }
-    }
-}
-
 impl<T: MessageTransport> Checked<T> {
     /// Checks what is done with `inner`.
     pub fn new(inner: T) -> Self {
-        let legacy = inner.subprotocol() == Some("graphql-ws");
-        Self { inner, rules: Rules { legacy, ..Rules::default() } }
+        let rules = Rules::new(inner.subprotocol());
+        Self { inner, rules }
     }
 }
 
@@ -156,11 +39,11 @@ impl<T: MessageTransport> MessageTransport for Checked<T> {
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming<T::Text>, TransportError>> {
-        assert!(!self.rules.over, "received behind the end");
+        self.rules.receives();
         let received = self.inner.poll_recv(context);
         match &received {
             Poll::Ready(Ok(Incoming::Text(text))) => self.rules.received(text.as_ref()),
-            Poll::Ready(Ok(Incoming::Closed(_)) | Err(_)) => self.rules.over = true,
+            Poll::Ready(Ok(Incoming::Closed(_)) | Err(_)) => self.rules.is_over(),
             Poll::Ready(Ok(Incoming::Binary | Incoming::Control)) | Poll::Pending => {}
         }
         received
@@ -176,7 +59,7 @@ impl<T: MessageTransport> MessageTransport for Checked<T> {
     }
 
     fn start_ping(&mut self) -> Result<bool, TransportError> {
-        assert!(self.rules.closing.is_none() && !self.rules.over, "a ping behind the end");
+        self.rules.may_send("a ping");
         self.inner.start_ping()
     }
 
@@ -187,6 +70,65 @@ impl<T: MessageTransport> MessageTransport for Checked<T> {
     fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()> {
         self.rules.closes(frame);
         self.inner.poll_close(context, frame)
+    }
+
+    fn progress(&self) -> Progress {
+        self.inner.progress()
+    }
+}
+
+/// Checks the same of a handler on threads. After a panic every further call panics, so that the connection does not
+/// end like others.
+#[derive(Debug)]
+pub struct BlockingChecked<T> {
+    inner: T,
+    rules: Mutex<Rules>,
+    /// The text was not taken. The handler sends it again.
+    again: AtomicBool,
+}
+
+impl<T: BlockingTransport> BlockingChecked<T> {
+    /// Checks what is done with `inner`.
+    pub fn new(inner: T) -> Self {
+        let rules = Mutex::new(Rules::on_threads(inner.subprotocol()));
+        Self { inner, rules, again: AtomicBool::new(false) }
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().expect("no rule was broken before")
+    }
+}
+
+impl<T: BlockingTransport> BlockingTransport for BlockingChecked<T> {
+    type Text = T::Text;
+
+    fn subprotocol(&self) -> Option<&str> {
+        self.inner.subprotocol()
+    }
+
+    fn recv(&self) -> Result<Incoming<T::Text>, TransportError> {
+        self.rules().receives();
+        let received = self.inner.recv();
+        match &received {
+            Ok(Incoming::Text(text)) => self.rules().received(text.as_ref()),
+            Ok(Incoming::Closed(_)) | Err(_) => self.rules().is_over(),
+            Ok(Incoming::Binary | Incoming::Control) => {}
+        }
+        received
+    }
+
+    fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError> {
+        if !self.again.load(Ordering::Relaxed) {
+            self.rules().sent(text);
+        }
+        let sent = self.inner.send(text, timeout);
+        self.again.store(matches!(sent, Ok(false)), Ordering::Relaxed);
+        sent
+    }
+
+    fn close(&self, frame: &CloseFrame) {
+        self.rules().closes(frame);
+        self.inner.close(frame);
     }
 
     fn progress(&self) -> Progress {

@@ -3,6 +3,7 @@
 use wavetank::runtime::Runtime as _;
 use wavetank::{Sim, sometimes};
 use wavetank_graphql::{Server, Upgrade, memory, mock::Mock, mock::TokenHooks};
+use wavetank_sim_tests::graphql::Checked;
 
 #[wavetank::test(seeds = 400, sometimes = "required")]
 fn a_dropped_server_leaves_nothing_behind(sim: &mut Sim) {
@@ -10,7 +11,7 @@ fn a_dropped_server_leaves_nothing_behind(sim: &mut Sim) {
         let mock = Mock::new(host);
         let server = Server::with_hooks(host, mock.clone(), TokenHooks);
         let (transport, mut client) = memory::pair(Some("graphql-transport-ws"), 2);
-        let serving = server.serve(transport, Upgrade::new());
+        let serving = server.serve(Checked::new(transport), Upgrade::new());
         let connection = host.spawn("connection", async move {
             let cut = wavetank::cancellable("connection", serving).await.is_none();
             sometimes!(cut, "the connection is dropped");

@@ -1,163 +1,20 @@
 //! The handler on threads, over a WebSocket of threads on the simulated network.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wavetank::runtime::{BlockingListener as _, ListenOptions, Runtime, Threads};
-use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_graphql::blocking::{Overloaded, Pool, Server, SpawnPool};
-use wavetank_graphql::mock::{Mock, TokenHooks};
-use wavetank_graphql::websocket::BlockingWebSocketTransport;
-use wavetank_graphql::{Config, Ended, Keepalive, Shutdown, Upgrade};
-use wavetank_sim_tests::graphql::{Got, Peer, SECOND, SLACK};
-use wavetank_websocket::client::Client;
-use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
-use wavetank_websocket::{Config as WebSocketConfig, OpenError};
-
-type Handler = Server<Host, Mock<Host>, TokenHooks, TestPool>;
-
-/// What the pool does with a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Manner {
-    #[default]
-    Runs,
-    /// Takes it, and drops it.
-    Loses,
-    Panics,
-}
-
-struct TestPool {
-    pool: SpawnPool<Host>,
-    world: World,
-}
-
-impl Pool for TestPool {
-    fn execute(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
-        match self.world.read(|state| state.manner) {
-            Manner::Runs => self.pool.execute(job),
-            Manner::Loses => {
-                drop(job);
-                Ok(())
-            }
-            Manner::Panics => panic!("the pool panics, as the test says"),
-        }
-    }
-}
-
-/// The server, for a client that looks behind it.
-#[derive(Clone, Default)]
-struct World(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    handler: Option<Handler>,
-    mock: Option<Mock<Host>>,
-    ended: Vec<Ended>,
-    manner: Manner,
-}
-
-fn websocket_config() -> WebSocketConfig {
-    let mut config = WebSocketConfig::default();
-    config.open_timeout(1000 * SECOND).close_timeout(100 * SECOND);
-    config.keepalive().interval(None);
-    config.limits().receive_queue_messages(4).read_buffer(4 << 10);
-    config.compression().enabled(false);
-    config
-}
-
-impl World {
-    /// Adds a server on threads, whose pool has `threads_max`, and a client.
-    fn run<F>(
-        sim: &mut Sim,
-        config: Config,
-        threads_max: usize,
-        script: impl FnOnce(Host, Self) -> F + 'static,
-    ) where
-        F: Future<Output = ()> + 'static,
-    {
-        sim.steps_max(2_000_000).time_limit(10_000 * SECOND).leak_grace(400 * SECOND);
-        let world = Self::default();
-        let of_server = world.clone();
-        sim.server_thread("server", move |host| of_server.serve(host, config.clone(), threads_max));
-        sim.client("client", async move |host: Host| {
-            script(host, world.clone()).await;
-            // The longest that a client may leave behind: writing, and closing twice.
-            let start = Runtime::now(&host);
-            let busy = |world: &Self| world.handler().is_some_and(|handler| handler.connections() > 0);
-            while busy(&world) {
-                assert!(Runtime::now(&host) - start < 400 * SECOND, "a connection lives on");
-                Runtime::sleep(&host, SECOND).await;
-            }
-            let live = world.read(|state| state.mock.as_ref().map_or(0, Mock::live));
-            assert_eq!(live, 0, "every operation is dropped");
-        });
-    }
-
-    fn read<R>(&self, read: impl FnOnce(&mut State) -> R) -> R {
-        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn handler(&self) -> Option<Handler> {
-        self.read(|state| state.handler.clone())
-    }
-
-    fn live(&self) -> usize {
-        self.read(|state| state.mock.as_ref().map_or(0, Mock::live))
-    }
-
-    fn serve(&self, host: Host, config: Config, threads_max: usize) -> std::io::Result<()> {
-        let mock = Mock::new(host);
-        let pool = TestPool { pool: SpawnPool::new(host, threads_max), world: self.clone() };
-        let handler = Server::with_hooks(host, mock.clone(), TokenHooks, pool).config(config);
-        self.read(|state| {
-            state.handler = Some(handler.clone());
-            state.mock = Some(mock);
-        });
-        let options = AcceptOptions::new().subprotocols(handler.subprotocols().iter().copied());
-        let sockets =
-            wavetank_websocket::blocking::Server::new(host).config(websocket_config()).options(options);
-        let listener = Threads::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new())?;
-        loop {
-            let (stream, peer) = listener.accept()?;
-            let (world, handler, sockets) = (self.clone(), handler.clone(), sockets.clone());
-            Threads::spawn(&host, "connection", move || {
-                let Ok(socket) = sockets.accept(stream) else { return };
-                let upgrade = Upgrade::new().headers(socket.headers().clone()).peer(peer);
-                let ended = handler.serve(BlockingWebSocketTransport::new(socket), upgrade);
-                world.read(|state| state.ended.push(ended));
-            })?;
-        }
-    }
-}
-
-async fn try_connect(host: Host) -> Result<Peer, OpenError> {
-    let request = ClientRequest::new("ws://server/")?.subprotocol("graphql-transport-ws")?;
-    Ok(Peer::over(host, Client::new(host).config(websocket_config()).connect(request).await?))
-}
-
-async fn acknowledged(host: Host) -> Peer {
-    let mut peer = try_connect(host).await.expect("a connection");
-    peer.acknowledged("a").await;
-    peer
-}
-
-async fn eventually(host: Host, what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Runtime::now(&host);
-    while !condition() {
-        assert!(Runtime::now(&host) - start < SLACK, "not in time: {what}");
-        Runtime::sleep(&host, SECOND / 10).await;
-    }
-}
-
-fn config() -> Config {
-    Config::new().keepalive(None).init_timeout(1000 * SECOND).close_timeout(100 * SECOND)
-}
+use wavetank::runtime::{Runtime, Threads};
+use wavetank::{Faults, Sim, sometimes};
+use wavetank_graphql::{Completion, Ended, Shutdown};
+use wavetank_sim_tests::graphql::{
+    Behaviour, Failure, Got, Hook, HookLog, Manner, SECOND, SLACK, Setup, ThreadsWorld,
+};
 
 #[wavetank::test(seeds = 300)]
 fn threads_speak_the_protocol(sim: &mut Sim) {
-    World::run(sim, config(), 64, async |host, _world| {
-        let mut peer = acknowledged(host).await;
+    ThreadsWorld::run(sim, Setup::default(), 64, async |world| {
+        let mut peer = world.acknowledged("a").await;
         peer.subscribe("1", "{ token }").await;
         assert_eq!(peer.until("next").await["payload"], json!({"data": {"token": "a"}}));
         assert_eq!(peer.hear().await, Got::Message(json!({"type": "complete", "id": "1"})));
@@ -206,8 +63,9 @@ fn threads_speak_the_protocol(sim: &mut Sim) {
 fn threads_close_a_silent_client_with_4408(sim: &mut Sim) {
     let timeout = [Duration::ZERO, Duration::from_millis(2), SECOND][sim.choose("timeout", 3) as usize];
     let inits = sim.choose("init", 2) == 1;
-    World::run(sim, config().init_timeout(timeout), 64, async move |host, _world| {
-        let mut peer = try_connect(host).await.expect("a connection");
+    let setup = Setup::default().config(|config| config.init_timeout(timeout));
+    ThreadsWorld::run(sim, setup, 64, async move |world| {
+        let mut peer = world.try_connect().await.expect("a connection");
         if inits {
             peer.init("a").await;
         }
@@ -235,17 +93,18 @@ fn threads_cancel_at_once(sim: &mut Sim) {
     ];
     let query = queries[sim.choose("query", 5) as usize];
     let drops = sim.choose("drops", 2) == 1;
-    World::run(sim, config(), 64, async move |host, world| {
-        let mut peer = acknowledged(host).await;
+    ThreadsWorld::run(sim, Setup::default(), 64, async move |world| {
+        let mut peer = world.acknowledged("a").await;
         peer.subscribe("1", query).await;
-        Runtime::sleep(&host, pause).await;
+        Runtime::sleep(&world.host, pause).await;
+        let is_dropped = |world: &ThreadsWorld| world.mock().live() == 0;
         if drops {
             drop(peer);
-            return eventually(host, "the operation is dropped", || world.live() == 0).await;
+            return world.eventually(SLACK, "the operation is dropped", is_dropped).await;
         }
         peer.complete("1").await;
         peer.round_trip().await;
-        eventually(host, "the operation is dropped", || world.live() == 0).await;
+        world.eventually(SLACK, "the operation is dropped", is_dropped).await;
         assert_eq!(peer.hear_within(5 * SECOND).await, None, "nothing follows");
         peer.subscribe("1", "{ hello }").await;
         peer.until("complete").await;
@@ -255,12 +114,13 @@ fn threads_cancel_at_once(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 100)]
 fn threads_bound_a_slow_consumer(sim: &mut Sim) {
-    let config = config().write_buffer_bytes(10_000).write_timeout(1000 * SECOND);
-    World::run(sim, config, 64, async |host, world| {
-        let mut slow = acknowledged(host).await;
+    let setup =
+        Setup::default().config(|config| config.write_buffer_bytes(10_000).write_timeout(1000 * SECOND));
+    ThreadsWorld::run(sim, setup, 64, async |world| {
+        let mut slow = world.acknowledged("a").await;
         slow.subscribe("hot", "subscription { count(pad: 1000) }").await;
-        Runtime::sleep(&host, 20 * SECOND).await;
-        let made = world.read(|state| state.mock.as_ref().map_or(0, Mock::results));
+        Runtime::sleep(&world.host, 20 * SECOND).await;
+        let made = world.mock().results();
         assert!(made <= (10_000 + 4 * (64 << 10)) / 1000 + 10, "{made} results are made");
         for number in 1..=500 {
             assert_eq!(slow.until("next").await["payload"]["data"]["count"], number);
@@ -271,17 +131,18 @@ fn threads_bound_a_slow_consumer(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 100)]
 fn threads_drop_a_stalled_client(sim: &mut Sim) {
-    World::run(sim, config().write_timeout(30 * SECOND), 64, async |host, world| {
-        let mut stalled = acknowledged(host).await;
-        let mut other = acknowledged(host).await;
+    let setup = Setup::default().config(|config| config.write_timeout(30 * SECOND));
+    ThreadsWorld::run(sim, setup, 64, async |world| {
+        let mut stalled = world.acknowledged("stalled").await;
+        let mut other = world.acknowledged("other").await;
         stalled.subscribe("hot", "subscription { count(pad: 1000) }").await;
         other.subscribe("1", "subscription { count(everyMs: 1000) }").await;
-        let start = Runtime::now(&host);
-        while world.read(|state| state.ended.is_empty()) {
+        let start = Runtime::now(&world.host);
+        while world.ended().is_empty() {
             other.until("next").await;
-            assert!(Runtime::now(&host) - start < 400 * SECOND, "the client is not dropped");
+            assert!(Runtime::now(&world.host) - start < 400 * SECOND, "the client is not dropped");
         }
-        assert_eq!(world.read(|state| state.ended.clone()), [Ended::Stalled]);
+        assert_eq!(world.ended(), [Ended::Stalled]);
         other.until("next").await;
         other.close().await;
         drop(stalled);
@@ -290,17 +151,17 @@ fn threads_drop_a_stalled_client(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 200)]
 fn threads_shut_down(sim: &mut Sim) {
-    World::run(sim, config(), 64, async |host, world| {
-        let mut busy = acknowledged(host).await;
-        let mut idle = acknowledged(host).await;
+    ThreadsWorld::run(sim, Setup::default(), 64, async |world| {
+        let mut busy = world.acknowledged("busy").await;
+        let mut idle = world.acknowledged("idle").await;
         busy.subscribe("stream", "subscription { count(everyMs: 100) }").await;
         busy.subscribe("query", "{ slow(ms: 20000) }").await;
         busy.until("next").await;
         busy.round_trip().await;
-        let handler = world.handler().expect("a server");
+        let handler = world.handler();
         // It may wait for a lock, which only a thread may.
         let begin = move || handler.begin_shutdown(Shutdown::restart(500 * SECOND));
-        drop(Threads::spawn(&host, "shutdown", begin).expect("a thread"));
+        drop(Threads::spawn(&world.host, "shutdown", begin).expect("a thread"));
         assert_eq!(idle.end().await.code(), Some(1012));
         let mut completes = 0;
         let end = loop {
@@ -319,13 +180,13 @@ fn threads_shut_down(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 200)]
 fn threads_refuse_what_the_pool_cannot_run(sim: &mut Sim) {
-    World::run(sim, config(), 1, async |host, world| {
-        let mut peer = acknowledged(host).await;
+    ThreadsWorld::run(sim, Setup::default(), 1, async |world| {
+        let mut peer = world.acknowledged("a").await;
         // The thread that accepted may not have ended.
-        while world.live() == 0 {
+        while world.mock().live() == 0 {
             peer.subscribe("1", "{ never }").await;
             let mut refused = false;
-            while world.live() == 0 && !refused {
+            while world.mock().live() == 0 && !refused {
                 refused = peer.hear_within(SECOND / 10).await.is_some();
             }
         }
@@ -334,7 +195,7 @@ fn threads_refuse_what_the_pool_cannot_run(sim: &mut Sim) {
         assert_eq!(error["payload"][0]["extensions"]["code"], "OVERLOADED");
         peer.complete("1").await;
         peer.round_trip().await;
-        let mut other = try_connect(host).await.expect("a connection");
+        let mut other = world.try_connect().await.expect("a connection");
         other.init("b").await;
         match other.hear().await {
             Got::Closed { code: 1013, .. } => sometimes!(true, "no thread is free yet"),
@@ -351,16 +212,16 @@ fn threads_refuse_what_the_pool_cannot_run(sim: &mut Sim) {
 fn threads_answer_for_lost_jobs(sim: &mut Sim) {
     sim.tolerate_panics(true);
     let manner = [Manner::Loses, Manner::Panics][sim.choose("manner", 2) as usize];
-    World::run(sim, config(), 64, async move |host, world| {
-        let mut peer = acknowledged(host).await;
-        world.read(|state| state.manner = manner);
+    ThreadsWorld::run(sim, Setup::default(), 64, async move |world| {
+        let mut peer = world.acknowledged("a").await;
+        world.set_manner(manner);
         peer.subscribe("1", "{ hello }").await;
         let error = peer.until("error").await;
         assert_eq!(error["payload"][0]["extensions"]["code"], "OVERLOADED");
-        let mut other = try_connect(host).await.expect("a connection");
+        let mut other = world.try_connect().await.expect("a connection");
         other.init("b").await;
         assert_eq!(other.hear().await.code(), Some(1013));
-        world.read(|state| state.manner = Manner::Runs);
+        world.set_manner(Manner::Runs);
         peer.subscribe("1", "{ hello }").await;
         peer.until("complete").await;
         peer.close().await;
@@ -370,8 +231,8 @@ fn threads_answer_for_lost_jobs(sim: &mut Sim) {
 #[wavetank::test(seeds = 100)]
 fn threads_contain_panics(sim: &mut Sim) {
     sim.tolerate_panics(true);
-    World::run(sim, config(), 64, async |host, _world| {
-        let mut peer = acknowledged(host).await;
+    ThreadsWorld::run(sim, Setup::default(), 64, async |world| {
+        let mut peer = world.acknowledged("a").await;
         peer.subscribe("1", "{ crash }").await;
         let error = peer.until("error").await;
         assert_eq!(error["payload"][0]["message"], "Internal server error");
@@ -381,24 +242,145 @@ fn threads_contain_panics(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 200)]
+fn threads_call_each_hook_once(sim: &mut Sim) {
+    let mut take = |hook| [Duration::ZERO, Duration::from_millis(3), SECOND][sim.choose(hook, 3) as usize];
+    let behaviour = Behaviour {
+        connect: take("on_connect"),
+        ping: take("on_ping"),
+        operation: take("on_operation"),
+        complete: take("on_complete"),
+        disconnect: take("on_disconnect"),
+        refuse: Some("Refused".to_owned()),
+        ..Behaviour::default()
+    };
+    let setup = Setup { behaviour, ..Setup::default() };
+    ThreadsWorld::run(sim, setup, 64, async move |world| {
+        let mut peer = world.acknowledged("a").await;
+        peer.round_trip().await;
+        peer.subscribe("finished", "{ hello }").await;
+        peer.until("complete").await;
+        let refused = json!({"query": "{ hello }", "operationName": "Refused"});
+        peer.send(json!({"type": "subscribe", "id": "refused", "payload": refused})).await;
+        peer.subscribe("failed", "{ nonsense }").await;
+        peer.until("error").await;
+        peer.until("error").await;
+        for id in ["cancelled", "disconnected"] {
+            peer.subscribe(id, "subscription { count(everyMs: 10000000) }").await;
+            peer.until("next").await;
+        }
+        peer.complete("cancelled").await;
+        let completed = |world: &ThreadsWorld| world.hooks().of("a").completes.contains_key("cancelled");
+        world.eventually(SLACK, "the operation is cancelled", completed).await;
+        peer.round_trip().await;
+        peer.close().await;
+        world.eventually(5 * SECOND, "the connection has ended", |world| world.ended().len() == 1).await;
+        let ended = world.ended();
+        assert_eq!(ended, [Ended::ByClient(Some(1000))]);
+        let completes = [
+            ("finished", Completion::Finished),
+            ("refused", Completion::Failed),
+            ("failed", Completion::Failed),
+            ("cancelled", Completion::Cancelled),
+            ("disconnected", Completion::Disconnected),
+        ];
+        let of_each = |(id, completion)| (String::from(id), vec![completion]);
+        let completes = BTreeMap::from(completes.map(of_each));
+        let expected = HookLog {
+            connects: 1,
+            pings: 2,
+            formats: 2,
+            persisted: 0,
+            operations: completes.keys().map(|id| (id.clone(), 1)).collect(),
+            completes,
+            disconnects: ended,
+        };
+        assert_eq!(world.hooks().of("a"), expected);
+    });
+}
+
+#[wavetank::test(seeds = 100)]
+fn threads_send_what_hooks_decide(sim: &mut Sim) {
+    let rejects = sim.choose("rejects", 4) == 3;
+    let setup = Setup::default().behaviour(|hooks| {
+        hooks.reject = rejects.then(|| "not you".to_owned());
+        hooks.refuse = Some("Refused".to_owned());
+        hooks.document = Some("{ token }".to_owned());
+        hooks.words = Some("worded: ".to_owned());
+    });
+    ThreadsWorld::run(sim, setup, 64, async move |world| {
+        let mut peer = world.try_connect().await.expect("a connection");
+        peer.init("a").await;
+        if rejects {
+            let closed = Got::Closed { code: 4403, reason: "not you".to_owned() };
+            return assert_eq!(peer.hear().await, closed);
+        }
+        assert_eq!(peer.hear().await.kind(), Some("connection_ack"));
+        let refused = json!({"query": "{ hello }", "operationName": "Refused"});
+        peer.send(json!({"type": "subscribe", "id": "1", "payload": refused})).await;
+        assert_eq!(peer.until("error").await["payload"], json!([{"message": "worded: refused"}]));
+        let extensions = json!({"persistedQuery": {"version": 1, "sha256Hash": "h"}});
+        let payload = json!({"query": "", "extensions": extensions});
+        peer.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
+        assert_eq!(peer.until("next").await["payload"], json!({"data": {"token": "a"}}));
+        peer.until("complete").await;
+        // Errors of execution are the engine's.
+        peer.subscribe("1", "{ boom }").await;
+        assert_eq!(peer.until("next").await["payload"]["errors"][0]["message"], "boom");
+        peer.close().await;
+        assert_eq!(world.hooks().of("a").persisted, 1);
+    });
+}
+
+#[wavetank::test(seeds = 200)]
+fn threads_contain_panics_of_hooks(sim: &mut Sim) {
+    sim.tolerate_panics(true);
+    let hooks =
+        [Hook::Connect, Hook::Ping, Hook::Operation, Hook::Persisted, Hook::Complete, Hook::Disconnect];
+    let hook = hooks[sim.choose("hook", 6) as usize];
+    let setup = Setup::default().behaviour(|hooks| hooks.fails = Some((hook, Failure::Panics)));
+    ThreadsWorld::run(sim, setup, 64, async move |world| {
+        let mut peer = world.try_connect().await.expect("a connection");
+        peer.init("a").await;
+        if hook == Hook::Connect {
+            return assert_eq!(peer.end().await.code(), Some(1011));
+        }
+        assert_eq!(peer.hear().await.kind(), Some("connection_ack"));
+        peer.send(json!({"type": "ping"})).await;
+        let extensions = json!({"persistedQuery": {"version": 1}});
+        let payload = json!({"query": "{ hello }", "extensions": extensions});
+        peer.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
+        let mut kinds = Vec::new();
+        while let Some(got @ Got::Message(_)) = peer.hear_within(SECOND + SLACK).await {
+            kinds.extend(got.kind().map(str::to_owned));
+        }
+        kinds.sort();
+        let expected: &[&str] = match hook {
+            Hook::Ping => &["complete", "next"],
+            Hook::Operation | Hook::Persisted => &["error", "pong"],
+            _ => &["complete", "next", "pong"],
+        };
+        assert_eq!(kinds, expected);
+        // That every hook was called once is checked behind the script.
+        peer.close().await;
+    });
+}
+
 #[wavetank::test(seeds = 400, sometimes = "required")]
 fn threads_serve_stubborn_clients(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().until(100 * SECOND));
-    let keepalive = Keepalive::new(20 * SECOND, 20 * SECOND);
-    let config = config()
-        .keepalive(Some(keepalive))
-        .init_timeout(20 * SECOND)
-        .write_timeout(20 * SECOND)
-        .close_timeout(10 * SECOND);
-    World::run(sim, config, 256, async |host, _world| {
+    let setup = Setup::default().keepalive(20 * SECOND, 20 * SECOND).config(|config| {
+        config.init_timeout(20 * SECOND).write_timeout(20 * SECOND).close_timeout(10 * SECOND)
+    });
+    ThreadsWorld::run(sim, setup, 256, async |world| {
         let (mut answered, mut connections) = (0, 0);
         while answered < 4 {
-            let Ok(mut peer) = try_connect(host).await else {
-                Runtime::sleep(&host, SECOND).await;
+            let Ok(mut peer) = world.try_connect().await else {
+                Runtime::sleep(&world.host, SECOND).await;
                 continue;
             };
             connections += 1;
-            peer.init("a").await;
+            peer.init(&connections.to_string()).await;
             let mut id = 0;
             while let Some(got) = peer.hear_within(60 * SECOND).await {
                 match (got.kind(), got.id()) {
@@ -413,7 +395,7 @@ fn threads_serve_stubborn_clients(sim: &mut Sim) {
                     break;
                 }
                 id += 1;
-                Runtime::sleep(&host, 5 * SECOND).await;
+                Runtime::sleep(&world.host, 5 * SECOND).await;
                 peer.subscribe(&id.to_string(), "{ slow(ms: 500) }").await;
             }
         }
