@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wavetank::Sim;
 use wavetank::runtime::Runtime as _;
-use wavetank_graphql::Legacy;
+use wavetank_graphql::{CloseCode, CloseFrame, Ended, Legacy};
 use wavetank_sim_tests::graphql::{Got, On, Peer, SECOND, SLACK, Setup, World};
 use wavetank_sim_tests::on_both_transports;
 
@@ -21,6 +21,8 @@ on_both_transports! {
     100: no_legacy_init_timer_outlives_its_init;
     100: both_protocols_agree_with_the_header;
     100: start_is_tolerated_if_enabled;
+    200: a_silent_legacy_client_is_found_by_pings;
+    100: a_legacy_client_that_answers_is_kept;
 }
 
 fn setup(legacy: Legacy) -> Setup {
@@ -213,6 +215,43 @@ fn start_is_tolerated_if_enabled(sim: &mut Sim, on: On) {
         start(&mut peer, "2", "subscription { silent }").await;
         peer.send(json!({"type": "stop", "id": "2"})).await;
         assert_eq!(peer.until("complete").await["id"], Value::from("2"));
+        peer.close().await;
+    });
+}
+
+fn a_silent_legacy_client_is_found_by_pings(sim: &mut Sim, on: On) {
+    // The client learns nothing, and closes until its own timeout.
+    sim.leak_grace(400 * SECOND);
+    let setup = setup(Legacy::On).keepalive(20 * SECOND, 20 * SECOND);
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world).await;
+        start(&mut peer, "1", "subscription { silent }").await;
+        world.eventually(SLACK, "the operation runs", |world| world.mock().live() == 1).await;
+        // In memory a client that does not look does not answer.
+        if on == On::WebSocket {
+            world.host.inject().forget("client", "server");
+        }
+        let gone = 22 * SECOND + 20 * SECOND + 100 * SECOND + 2 * SLACK;
+        world.eventually(gone, "the server gives up", |world| world.ended().len() == 1).await;
+        let timeout = Ended::Closed(CloseFrame::new(CloseCode::TIMEOUT, "No answer to a ping"));
+        assert_eq!(world.ended(), [timeout]);
+        assert_eq!(world.mock().live(), 0);
+        drop(peer);
+    });
+}
+
+fn a_legacy_client_that_answers_is_kept(sim: &mut Sim, on: On) {
+    let setup = setup(Legacy::On).keepalive(20 * SECOND, 70 * SECOND);
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world).await;
+        let begin = world.host.now();
+        // Nothing but pongs comes from it.
+        while world.host.now() - begin < 1000 * SECOND {
+            let got = world.within(22 * SECOND + SLACK, peer.hear()).await;
+            assert_eq!(got.kind(), Some("ka"), "{got:?}");
+        }
+        start(&mut peer, "1", "{ hello }").await;
+        peer.until("complete").await;
         peer.close().await;
     });
 }

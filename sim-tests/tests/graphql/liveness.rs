@@ -44,7 +44,9 @@ fn a_silent_client_is_found_by_pings(sim: &mut Sim, on: On) {
 }
 
 fn a_client_that_answers_is_kept(sim: &mut Sim, on: On) {
-    let setup = Setup::default().keepalive(20 * SECOND, 70 * SECOND);
+    let ping = [PingKind::Message, PingKind::Frame][sim.choose("ping", 2) as usize];
+    let keepalive = Keepalive::new(20 * SECOND, 70 * SECOND).ping(ping);
+    let setup = Setup::default().config(|config| config.keepalive(Some(keepalive)));
     World::run(sim, on, setup, async move |world: World| {
         let mut peer = acknowledged(&world, "a").await;
         // Nothing but pongs comes from it.
