@@ -216,7 +216,7 @@ impl Config {
 #[non_exhaustive]
 pub struct Keepalive {
     /// How long after the connection began, or after the previous ping, the next is sent. Less than 1 ms counts as
-    /// 1 ms. In the legacy protocol `ka` is sent as often.
+    /// 1 ms. While a ping has no answer, no other is sent. In the legacy protocol `ka` is sent in this interval too.
     pub interval: Duration,
     /// How long a client may be silent after a ping. Any byte from it is an answer. Time in which the handler does not
     /// read does not count.
@@ -261,10 +261,15 @@ impl Keepalive {
 }
 
 /// Which ping the server sends.
+///
+/// Frames need a transport that can send them
+/// ([`MessageTransport::start_ping`](crate::MessageTransport::start_ping)). This project's WebSocket, axum's and the
+/// transport in memory can. Transports of threads cannot. There a client of the legacy protocol gets no pings, so only
+/// its transport finds out that it is gone: turn on the keepalive of its WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingKind {
-    /// The protocol's `ping` message. The legacy protocol has none: there it is a frame, if the transport can send
-    /// any.
+    /// The protocol's `ping` message. A client that speaks the legacy protocol, or may
+    /// ([`Legacy::Tolerated`]), gets a frame instead: that protocol has no `ping`.
     Message,
     /// A WebSocket ping frame, where the transport can send any; otherwise a message.
     Frame,

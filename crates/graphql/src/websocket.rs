@@ -70,6 +70,8 @@ where
     sending: Option<Stored<Result<(), Error>>>,
     /// A message that was not tried yet.
     unsent: Option<String>,
+    /// A ping that is not in the write buffer yet.
+    pinging: Option<Stored<Result<Duration, Error>>>,
     closing: Option<Stored<Closed>>,
 }
 
@@ -82,7 +84,7 @@ where
     #[must_use]
     pub fn new(socket: WebSocket<R, S>) -> Self {
         let messages = socket.messages();
-        Self { socket, messages, sending: None, unsent: None, closing: None }
+        Self { socket, messages, sending: None, unsent: None, pinging: None, closing: None }
     }
 
     /// Returns what is known of the upgrade: its headers.
@@ -103,10 +105,28 @@ where
                 }
             }
         }
-        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let Poll::Ready(sent) = sending.as_mut().poll(context) else { return Poll::Pending };
-        self.sending = None;
-        Poll::Ready(sent.map_err(|error| lost(&error)))
+        if let Some(sending) = &mut self.sending {
+            let Poll::Ready(sent) = sending.as_mut().poll(context) else { return Poll::Pending };
+            self.sending = None;
+            sent.map_err(|error| lost(&error))?;
+        }
+        self.poll_pinging(context)
+    }
+
+    /// Waits until the ping is in the write buffer, and not for its pong.
+    fn poll_pinging(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        let Some(pinging) = &mut self.pinging else { return Poll::Ready(Ok(())) };
+        let before = self.socket.statistics().frames_sent;
+        let answered = match pinging.as_mut().poll(context) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(&error))),
+            Poll::Ready(Ok(_)) => true,
+            Poll::Pending => false,
+        };
+        if !answered && self.socket.statistics().frames_sent == before {
+            return Poll::Pending;
+        }
+        self.pinging = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -166,6 +186,12 @@ where
     fn start_send(&mut self, text: String) -> Result<(), TransportError> {
         self.unsent = Some(text);
         Ok(())
+    }
+
+    fn start_ping(&mut self) -> Result<bool, TransportError> {
+        let socket = self.socket.clone();
+        self.pinging = Some(Box::pin(async move { socket.ping().await }));
+        Ok(true)
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

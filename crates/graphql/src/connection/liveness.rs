@@ -115,9 +115,11 @@ impl Connection {
 
     fn pong_is_due(&mut self, progress: Progress, now: Instant) {
         let Some(keepalive) = self.config.keepalive else { return };
-        // A part of a message is life. What we do not read, we cannot know.
-        if progress.received > self.progress.received || !self.may_read() {
-            self.progress.received = progress.received;
+        if progress.received > self.progress.received {
+            // Bytes came, and no message: a part of one, or an answer that the transport keeps to itself.
+            self.is_alive();
+        } else if !self.may_read() {
+            // What is not read is not known.
             self.timers.pong = Some(now + keepalive.timeout);
         } else {
             self.close(CloseFrame::new(CloseCode::TIMEOUT, "No answer to a ping"), now);
@@ -131,27 +133,23 @@ impl Connection {
         }
         let until = self.until_ping(keepalive);
         self.timers.ping = Some(now + until);
-        // One is outstanding at a time.
-        if self.timers.pong.is_some() || self.outbox.ping_waits() {
+        if self.outbox.ping_waits() {
             return;
         }
-        self.progress.received = progress.received;
-        match (self.protocol, keepalive.ping) {
-            (Protocol::Legacy, kind) => {
-                if matches!(self.phase, Phase::Ready) {
-                    self.outbox.push(message::write_about_connection("ka", None), About::Connection);
-                }
-                if kind == PingKind::Frame && !self.ping_messages_only {
-                    self.outbox.push_ping_frame();
-                }
-            }
-            (Protocol::Transport, kind) => {
-                let is_frame = kind == PingKind::Frame || !self.understands_pings();
-                if is_frame && !self.ping_messages_only {
-                    self.outbox.push_ping_frame();
-                } else if self.understands_pings() {
-                    self.push_ping_message();
-                }
+        if self.protocol == Protocol::Legacy && matches!(self.phase, Phase::Ready) {
+            self.outbox.push(message::write_about_connection("ka", None), About::Connection);
+        }
+        if progress.received > self.progress.received {
+            self.is_alive();
+        }
+        // One is outstanding at a time.
+        if self.timers.pong.is_none() {
+            self.progress.received = progress.received;
+            let is_frame = keepalive.ping == PingKind::Frame || !self.understands_pings();
+            if is_frame && !self.ping_messages_only {
+                self.outbox.push_ping_frame();
+            } else if self.understands_pings() {
+                self.push_ping_message();
             }
         }
         if self.has_output() {
@@ -159,9 +157,11 @@ impl Connection {
         }
     }
 
-    /// Returns `false` for a client that may speak the legacy protocol, which has no `ping`: the message would end it.
+    /// Returns `false` for a client that speaks the legacy protocol, or may. It has no `ping`: the message would end
+    /// the client.
     fn understands_pings(&self) -> bool {
-        self.config.legacy != Legacy::Tolerated || self.is_known_to_speak_it
+        self.protocol == Protocol::Transport
+            && (self.config.legacy != Legacy::Tolerated || self.is_known_to_speak_it)
     }
 
     pub(super) fn ping_taken(&mut self, now: Instant) {
@@ -174,7 +174,7 @@ impl Connection {
     pub fn ping_unsupported(&mut self, now: Instant) {
         self.ping_messages_only = true;
         self.timers.pong = None;
-        if self.is_open() && self.protocol == Protocol::Transport && self.understands_pings() {
+        if self.is_open() && self.understands_pings() {
             self.expect_progress(now);
             self.push_ping_message();
         } else {

@@ -13,11 +13,23 @@ fn l1_an_init_is_acknowledged_and_kept_alive() {
     let ka = r#"{"type":"ka"}"#;
     assert_eq!(pair.sent(), [r#"{"type":"connection_ack"}"#, ka]);
     pair.wait(Duration::from_secs(5));
-    assert_eq!(pair.sent(), [ka]);
+    assert_eq!(pair.sent(), [ka, "ping frame"]);
     for _ in 0..10 {
+        pair.connection.handle_control();
         pair.wait(Duration::from_secs(10));
-        assert_eq!(pair.sent(), [ka]);
+        assert_eq!(pair.sent(), [ka, "ping frame"]);
     }
+}
+
+#[test]
+fn l1_a_silent_client_is_closed_with_3008() {
+    let keepalive = crate::Keepalive::new(Duration::from_secs(10), Duration::from_secs(5)).jitter_percent(0);
+    let config = Config::new().keepalive(Some(keepalive)).legacy(Legacy::On);
+    let mut pair = Pair::new(config, "graphql-ws").acknowledged();
+    pair.wait(Duration::from_secs(10));
+    assert_eq!(pair.sent(), [r#"{"type":"ka"}"#, "ping frame"]);
+    pair.wait(Duration::from_secs(5));
+    pair.expect_closed(3008, "No answer to a ping");
 }
 
 #[test]
@@ -95,12 +107,26 @@ fn l8_keepalives_do_not_stop() {
     let config = Config::new().keepalive(Some(keepalive)).legacy(Legacy::On);
     let mut pair = Pair::new(config, "graphql-ws").acknowledged();
     assert_eq!(pair.sent(), [""; 0]);
+    pair.connection.ping_messages_only = true;
     for _ in 0..100 {
-        // Nothing comes from the client, which is nothing wrong: it has no answer to send.
+        // Without frames the client has nothing to answer.
         pair.wait(Duration::from_secs(11));
         let sent = pair.sent();
         assert!(!sent.is_empty() && sent.iter().all(|text| text == r#"{"type":"ka"}"#), "{sent:?}");
     }
+}
+
+#[test]
+fn l8_keepalives_go_on_behind_a_ping() {
+    let keepalive =
+        crate::Keepalive::new(Duration::from_secs(10), Duration::from_secs(100)).jitter_percent(0);
+    let config = Config::new().keepalive(Some(keepalive)).legacy(Legacy::On);
+    let mut pair = Pair::new(config, "graphql-ws").acknowledged();
+    let ka = r#"{"type":"ka"}"#;
+    pair.wait(Duration::from_secs(10));
+    assert_eq!(pair.sent(), [ka, "ping frame"]);
+    pair.wait(Duration::from_secs(10));
+    assert_eq!(pair.sent(), [ka], "one ping is outstanding at a time");
 }
 
 #[test]

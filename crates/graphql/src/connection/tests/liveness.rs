@@ -43,11 +43,35 @@ fn a_part_of_a_message_is_an_answer() {
     pair.wait(10 * SECOND);
     pair.sent();
     let progress = Progress { received: 1, sent: 0 };
-    pair.connection.handle_timeout(progress, pair.now + 5 * SECOND);
+    pair.now += 5 * SECOND;
+    pair.connection.handle_timeout(progress, pair.now);
     assert!(pair.connection.is_open());
-    pair.connection.handle_timeout(progress, pair.now + 10 * SECOND);
+    // Nothing more comes, and the next ping shows it.
+    pair.now += 5 * SECOND;
+    pair.connection.handle_timeout(progress, pair.now);
+    assert_eq!(pair.sent(), [r#"{"type":"ping"}"#]);
+    pair.now += 5 * SECOND;
+    pair.connection.handle_timeout(progress, pair.now);
     pair.events();
     pair.expect_closed(3008, "No answer to a ping");
+}
+
+/// A transport may keep the pong of its frame to itself. Then its bytes are all that is known of it.
+#[test]
+fn bytes_alone_keep_a_quiet_client() {
+    let mut pair = kept(Keepalive::new(10 * SECOND, 25 * SECOND).jitter_percent(0).ping(PingKind::Frame));
+    let mut progress = Progress::default();
+    let mut pings = 0;
+    while pings < 5 {
+        pair.now = pair.connection.poll_timeout().expect("a ping");
+        pair.connection.handle_timeout(progress, pair.now);
+        pair.events();
+        assert!(pair.connection.is_open());
+        if pair.sent() == ["ping frame"] {
+            pings += 1;
+            progress.received += 6;
+        }
+    }
 }
 
 #[test]
