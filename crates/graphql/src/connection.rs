@@ -115,9 +115,10 @@ pub struct Connection {
     completions_pending: usize,
     /// The client has sent a message that only `graphql-transport-ws` has.
     is_known_to_speak_it: bool,
-    /// How much had come when the latest ping was made or its answer was due, and how much had gone when writing was
-    /// due.
+    /// How much had come when the latest ping was made, and how much had gone at the latest look at it.
     progress: Progress,
+    /// When the transport is stalled unless it takes something. Counts only while the timer for writing is set.
+    stalled_at: Instant,
     /// With what the connection closes once no single operation runs.
     draining: Option<CloseFrame>,
     /// The transport cannot send ping frames.
@@ -144,6 +145,7 @@ impl Connection {
             completions_pending: 0,
             is_known_to_speak_it: false,
             progress: Progress::default(),
+            stalled_at: now,
             draining: None,
             ping_messages_only: false,
             config,

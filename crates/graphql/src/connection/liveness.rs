@@ -15,6 +15,10 @@ use crate::transport::Progress;
 /// The shortest interval between pings.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
+/// How often a write timeout looks whether anything has moved: at so many parts of it. Without these looks progress
+/// could count from a time up to a whole timeout later.
+const WRITE_LOOKS: u32 = 8;
+
 /// How much younger than the configured age a connection may be when it is drained, in percent.
 const AGE_JITTER_PERCENT: u8 = 10;
 
@@ -86,12 +90,7 @@ impl Connection {
             self.fail(CloseCode::INIT_TIMEOUT, "Connection initialisation timeout", now);
         }
         if take_due(&mut self.timers.write, now) {
-            if progress.sent > self.progress.sent {
-                self.progress.sent = progress.sent;
-                self.timers.write = Some(now + self.config.write_timeout);
-            } else {
-                self.end(Ended::Stalled);
-            }
+            self.look_at_writing(progress, now);
         }
         if take_due(&mut self.timers.pong, now) {
             self.pong_is_due(progress, now);
@@ -189,15 +188,29 @@ impl Connection {
     /// Something waits for the transport: it has to take something soon.
     pub(super) fn expect_progress(&mut self, now: Instant) {
         if self.timers.write.is_none() && self.is_open() {
-            self.timers.write = Some(now + self.config.write_timeout);
+            self.stalled_at = now + self.config.write_timeout;
+            self.timers.write = Some(self.next_look(now));
         }
+    }
+
+    fn next_look(&self, now: Instant) -> Instant {
+        let pause = (self.config.write_timeout / WRITE_LOOKS).max(INTERVAL_MIN);
+        self.stalled_at.min(now + pause)
+    }
+
+    fn look_at_writing(&mut self, progress: Progress, now: Instant) {
+        if progress.sent > self.progress.sent {
+            self.progress.sent = progress.sent;
+            self.stalled_at = now + self.config.write_timeout;
+        } else if self.stalled_at <= now {
+            return self.end(Ended::Stalled);
+        }
+        self.timers.write = Some(self.next_look(now));
     }
 
     /// The transport has taken what [`poll_transmit`](Self::poll_transmit) gave.
     pub fn sent(&mut self, now: Instant) {
-        if self.timers.write.is_some() {
-            self.timers.write = Some(now + self.config.write_timeout);
-        }
+        self.stalled_at = now + self.config.write_timeout;
     }
 
     /// The transport has passed on all that it took.

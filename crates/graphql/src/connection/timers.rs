@@ -17,7 +17,7 @@ pub(super) struct Timers {
     pub(super) age: Option<Instant>,
     /// When a connection that is drained is closed whatever runs.
     pub(super) drain: Option<Instant>,
-    /// When the transport has to have taken something. Only while something waits for it.
+    /// When to look whether the transport has taken something. Only while something waits for it.
     pub(super) write: Option<Instant>,
     /// When closing has to be done.
     pub(super) close: Option<Instant>,

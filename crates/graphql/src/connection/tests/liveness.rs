@@ -125,12 +125,44 @@ fn writing_needs_progress_and_no_speed() {
         pair.connection.handle_timeout(Progress { received: 0, sent }, due);
         assert!(pair.connection.is_open(), "a byte is enough");
     }
-    let due = pair.connection.poll_timeout().expect("a deadline");
-    assert_eq!(due - pair.now, 30 * SECOND);
-    pair.connection.handle_timeout(Progress { received: 0, sent: 10 }, due);
+    let took = stall(&mut pair, |_| 10);
+    assert_eq!(took, 30 * SECOND);
     assert_eq!(pair.connection.ended(), Some(&Ended::Stalled));
     pair.events();
     assert!(pair.ended);
+}
+
+/// Lets time pass until the connection has ended, and returns how much. `sent` is the transport's count by then.
+fn stall(pair: &mut Pair, sent: impl Fn(Duration) -> u64) -> Duration {
+    let start = pair.now;
+    while pair.connection.ended().is_none() {
+        pair.now = pair.connection.poll_timeout().expect("a deadline");
+        let progress = Progress { received: 0, sent: sent(pair.now - start) };
+        pair.connection.handle_timeout(progress, pair.now);
+    }
+    pair.now - start
+}
+
+#[test]
+fn a_stall_behind_progress_ends_in_time() {
+    let mut pair = Pair::transport().acknowledged();
+    let key = pair.subscribe("1");
+    pair.next(key, "{}");
+    // A byte goes after one second, and nothing behind it.
+    let took = stall(&mut pair, |passed| u64::from(passed >= SECOND));
+    assert!(took >= 31 * SECOND && took <= 31 * SECOND + 30 * SECOND / 8, "dropped after {took:?}");
+    assert_eq!(pair.connection.ended(), Some(&Ended::Stalled));
+}
+
+#[test]
+fn progress_of_earlier_messages_is_none() {
+    let mut pair = Pair::transport().acknowledged();
+    let key = pair.subscribe("1");
+    pair.next(key, "{}");
+    pair.sent();
+    pair.next(key, "{}");
+    let took = stall(&mut pair, |_| 100);
+    assert!(took <= 30 * SECOND + 30 * SECOND / 8, "dropped after {took:?}");
 }
 
 #[test]
