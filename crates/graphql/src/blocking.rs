@@ -5,6 +5,13 @@
 //! ends, so the size of the pool bounds how many operations run at once. Tasks and threads share one state machine
 //! ([`connection`](crate::connection)), so the protocol is the same.
 //!
+//! # Timeouts
+//!
+//! While the client takes nothing, the thread that writes looks every 250 ms whether the connection has to close. What
+//! is due is done that much later. [`Config::close_timeout`] bounds the time until the Close frame is handed to the
+//! transport. Then the closing handshake takes at most the close timeout of the transport. If the Close frame cannot be
+//! handed over in time, the connection is aborted.
+//!
 //! # Example: a server on threads
 //!
 //! ```no_run

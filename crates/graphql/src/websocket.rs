@@ -232,7 +232,7 @@ where
     }
 }
 
-/// One accepted WebSocket of threads.
+/// One accepted WebSocket of threads. Its closing handshake takes at most the WebSocket's own close timeout.
 #[derive(Debug)]
 pub struct BlockingWebSocketTransport<W: Threads> {
     socket: wavetank_websocket::blocking::WebSocket<W>,
@@ -265,7 +265,8 @@ impl<W: Threads> BlockingTransport for BlockingWebSocketTransport<W> {
     fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError> {
         match self.socket.send_timeout(text, timeout) {
             Ok(()) => Ok(true),
-            Err(Error::TimedOut) => Ok(false),
+            // Once it is closing, `recv` returns how it ended.
+            Err(Error::TimedOut | Error::Closing) => Ok(false),
             Err(error) => Err(lost(&error)),
         }
     }
@@ -273,6 +274,10 @@ impl<W: Threads> BlockingTransport for BlockingWebSocketTransport<W> {
     fn close(&self, frame: &CloseFrame) {
         let code = wavetank_websocket::CloseCode::new(frame.code().get());
         self.socket.close(code.unwrap_or(wavetank_websocket::CloseCode::NORMAL), frame.reason());
+    }
+
+    fn abort(&self) {
+        self.socket.abort();
     }
 
     fn progress(&self) -> Progress {

@@ -131,6 +131,10 @@ impl<T: BlockingTransport> BlockingTransport for BlockingChecked<T> {
         self.inner.close(frame);
     }
 
+    fn abort(&self) {
+        self.inner.abort();
+    }
+
     fn progress(&self) -> Progress {
         self.inner.progress()
     }

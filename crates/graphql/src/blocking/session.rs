@@ -27,6 +27,9 @@ use crate::transport::Incoming;
 /// The shortest time for which the writer tries to send.
 const SEND_MIN: Duration = Duration::from_millis(1);
 
+/// The longest time for which the writer tries to send without looking: a shutdown and a close do not wake it there.
+const SEND_MAX: Duration = Duration::from_millis(250);
+
 /// The longest time for which the writer sleeps without looking.
 const SLEEP_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -429,24 +432,17 @@ where
 
     /// Sends, and does what is due, until the connection is over.
     fn write(self: &Arc<Self>) {
-        let mut shuts_down = false;
         loop {
-            let (progress, shutdown) = (self.transport.progress(), self.server.registry.shutdown());
-            shuts_down |= shutdown.is_some();
-            self.change(|state, now| {
-                if let Some(shutdown) = shutdown {
-                    state.connection.drain(shutdown.frame, shutdown.drain_timeout, now);
-                }
-                if state.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                    state.connection.handle_timeout(progress, now);
-                }
-            });
+            let shuts_down = self.keep_time();
             let mut state = self.state.lock();
             let now = self.server.threads.now();
-            if state.connection.ended().is_some() {
+            if let Some(ended) = state.connection.ended().cloned() {
                 drop(state);
-                // One that is not closed yet ends, so that the reader does.
-                return self.transport.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
+                // One that is not closed yet ends, so that the reader does. One that has failed may have to say why.
+                if let Ended::Lost(_) = ended {
+                    return self.transport.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
+                }
+                return self.transport.abort();
             }
             match state.connection.poll_transmit(now) {
                 Some(Transmit::Text(text)) => {
@@ -472,31 +468,37 @@ where
         }
     }
 
+    /// Begins to drain once the server shuts down, and does what is due. Returns `true` if the server shuts down.
+    fn keep_time(self: &Arc<Self>) -> bool {
+        let (progress, shutdown) = (self.transport.progress(), self.server.registry.shutdown());
+        let shuts_down = shutdown.is_some();
+        self.change(|state, now| {
+            if let Some(shutdown) = shutdown {
+                state.connection.drain(shutdown.frame, shutdown.drain_timeout, now);
+            }
+            if state.connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                state.connection.handle_timeout(progress, now);
+            }
+        });
+        shuts_down
+    }
+
     /// Sends a text, and does meanwhile what is due.
     fn send(self: &Arc<Self>, text: &str) {
         loop {
             let state = self.state.lock();
-            let now = self.server.threads.now();
-            let left = state.connection.poll_timeout().map_or(SLEEP_MAX, |deadline| deadline - now);
-            drop(state);
-            let sent = self.transport.send(text, left.clamp(SEND_MIN, SLEEP_MAX));
-            let progress = self.transport.progress();
-            let over = self.change(|state, now| match sent {
-                Ok(true) => {
-                    state.connection.sent(now);
-                    true
-                }
-                Ok(false) => {
-                    state.connection.handle_timeout(progress, now);
-                    state.connection.ended().is_some()
-                }
-                Err(error) => {
-                    state.connection.handle_failure(error, now);
-                    true
-                }
-            });
-            if over {
+            if state.connection.ended().is_some() {
                 return;
+            }
+            let now = self.server.threads.now();
+            let left = state.connection.poll_timeout().map_or(SEND_MAX, |deadline| deadline - now);
+            drop(state);
+            match self.transport.send(text, left.clamp(SEND_MIN, SEND_MAX)) {
+                Ok(true) => return self.change(|state, now| state.connection.sent(now)),
+                Ok(false) => {
+                    self.keep_time();
+                }
+                Err(error) => return self.change(|state, now| state.connection.handle_failure(error, now)),
             }
         }
     }

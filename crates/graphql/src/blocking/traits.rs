@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use wavetank_runtime::Threads;
 
 use super::Cancel;
-use crate::close::{CloseFrame, Ended};
+use crate::close::{CloseCode, CloseFrame, Ended};
 use crate::engine::{Payload, Request};
 use crate::error::{GraphqlError, RequestErrors};
 use crate::hooks::{AcceptAll, Accepted, Completion, ConnectionInfo, OperationInfo, Rejection};
@@ -146,14 +146,16 @@ pub trait BlockingTransport: Send + Sync + 'static {
     fn subprotocol(&self) -> Option<&str>;
 
     /// Blocks until the next message has come. Returns an error when the connection has ended, also if
-    /// [`close`](Self::close) has ended it.
+    /// [`close`](Self::close) or [`abort`](Self::abort) has ended it.
     ///
     /// # Errors
     ///
     /// [`TransportError`]: nothing more comes.
     fn recv(&self) -> Result<Incoming<Self::Text>, TransportError>;
 
-    /// Sends a text, and waits at most for `timeout`. Returns `false` if the time passed and nothing was sent.
+    /// Sends a text. Returns `false` if nothing of any message was passed on for `timeout`: then this one was not sent.
+    /// `timeout` is at most 250 ms, because the handler looks between the calls whether it has to close. It sends the
+    /// same text again.
     ///
     /// # Errors
     ///
@@ -161,8 +163,15 @@ pub trait BlockingTransport: Send + Sync + 'static {
     fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError>;
 
     /// Sends a Close frame and does the rest of the closing handshake, within a timeout of the transport's own. The
-    /// connection has ended when this returns, whether or not that succeeded.
+    /// connection has ended when this returns, whether or not that succeeded. The handler waits for this beyond its
+    /// [`Config::close_timeout`](crate::Config::close_timeout), so that of the transport should be as short.
     fn close(&self, frame: &CloseFrame);
+
+    /// Ends the connection without a closing handshake: the client has taken nothing for too long. Should not
+    /// wait. Default: [`close`](Self::close) with 1001.
+    fn abort(&self) {
+        self.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
+    }
 
     /// Returns how much was moved so far.
     fn progress(&self) -> Progress {
