@@ -232,8 +232,8 @@ impl Connection {
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.latest = now;
         let deadline = now + self.config.timeouts.close;
-        self.output.discard();
-        self.output.all_written();
+        self.output.cut_off();
+        self.tell_flushed();
         if self.ending.is_open() {
             self.ending = Ending::Unwritable { closed: Closed { cause: Cause::io(error) }, deadline };
             self.wind_up();

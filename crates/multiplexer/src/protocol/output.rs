@@ -103,6 +103,8 @@ pub(crate) struct Output {
     committed: u64,
     taken: u64,
     written: u64,
+    /// Up to where data can still be written. What is behind was discarded, although the count goes on.
+    kept: u64,
     /// The driver has taken something that is not all written.
     under_way: bool,
     pub(crate) frames: u64,
@@ -120,6 +122,7 @@ impl Output {
             committed: 0,
             taken: 0,
             written: 0,
+            kept: u64::MAX,
             under_way: false,
             frames: 0,
         }
@@ -230,7 +233,13 @@ impl Output {
     /// Whether everything up to `end` is written.
     #[inline]
     pub(crate) fn is_written(&self, end: u64) -> bool {
-        self.written >= end
+        self.written.min(self.kept) >= end
+    }
+
+    /// Whether something before `end` will never be written.
+    #[inline]
+    pub(crate) fn is_lost(&self, end: u64) -> bool {
+        end > self.kept
     }
 
     /// Moves everything into `transmit`, which must be empty.
@@ -252,8 +261,16 @@ impl Output {
         self.written = self.taken;
     }
 
+    /// The transport takes nothing any more: what waits is dropped, and what was taken is lost.
+    pub(crate) fn cut_off(&mut self) {
+        self.discard();
+        self.kept = self.kept.min(self.written);
+        self.under_way = false;
+    }
+
     /// Drops what waits. What the driver has taken goes out.
     pub(crate) fn discard(&mut self) {
+        self.kept = self.kept.min(self.taken);
         self.refusals = 0;
         self.control.clear();
         self.data.clear();

@@ -140,6 +140,13 @@ impl Lab {
         key
     }
 
+    /// Opens a stream that the peer acknowledges, though nothing of the output is taken.
+    fn opened_unseen(&mut self) -> StreamKey {
+        let key = self.open();
+        self.receive(Frame::Window(ACK, key.id(), 0));
+        key
+    }
+
     fn write(&mut self, key: StreamKey, length: usize) -> Poll<Result<usize, WriteError>> {
         let written = self.connection.write(key, &vec![b'w'; length]);
         if written.is_pending() {

@@ -124,7 +124,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Closed`] if the session ended before, or the reason of a reset.
+    /// [`WriteError::Closed`] if the session or its transport ended before all of it was taken, or the reason of a
+    /// reset.
     ///
     /// # Panics
     ///
@@ -138,8 +139,9 @@ impl Connection {
         if let Some(reset) = stream.reset {
             return Poll::Ready(Err(reset.write_error()));
         }
-        // What is in the output of a session that is closing may still be written.
-        match self.ending.gone() {
+        // What is in the output of a session that is closing may still be written, unless it was discarded.
+        let is_lost = self.output.is_lost(stream.send.flushed_at);
+        match if is_lost { self.ending.closed() } else { self.ending.gone() } {
             Some(closed) => Poll::Ready(Err(WriteError::Closed(closed.clone()))),
             None => Poll::Pending,
         }
@@ -249,7 +251,7 @@ impl Connection {
         !self.flushing.is_empty() || !self.probing.is_empty()
     }
 
-    /// The transport has taken `count` bytes of the transmit; `all`: nothing of it is left.
+    /// The transport has taken `count` bytes of the transmit; `all`: nothing of it is left, and nothing was dropped.
     #[inline]
     pub fn output_written(&mut self, count: usize, all: bool, now: Instant) {
         self.statistics.bytes_sent += count as u64;
@@ -273,14 +275,15 @@ impl Connection {
         }
     }
 
-    fn tell_flushed(&mut self) {
+    /// Tells those whose bytes are written, or will never be.
+    pub(crate) fn tell_flushed(&mut self) {
         let mut flushing = std::mem::take(&mut self.flushing);
         flushing.retain(|key| {
             if !self.streams.contains(*key) {
                 return false;
             }
             let send = &mut self.streams.get(*key).send;
-            if !self.output.is_written(send.flushed_at) {
+            if !self.output.is_written(send.flushed_at) && !self.output.is_lost(send.flushed_at) {
                 return true;
             }
             send.flush_waits = false;

@@ -158,7 +158,9 @@ where
         let connection = &mut state.connection;
         let mut moved = read.is_ready();
         if self.written > 0 {
-            connection.output_written(std::mem::take(&mut self.written), self.transmit.is_empty(), now);
+            // Where writing has failed, the rest of the transmit was dropped.
+            let all = self.transmit.is_empty() && self.write_error.is_none();
+            connection.output_written(std::mem::take(&mut self.written), all, now);
         }
         if self.full {
             connection.transport_full(now);

@@ -1,9 +1,14 @@
 //! How sessions end.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use wavetank_multiplexer::{Cause, OpenError, ReadError};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use wavetank_multiplexer::{Cause, Config, OpenError, ReadError, Session, WriteError};
 use wavetank_runtime::{Runtime, TaskHandle, Tokio};
 
 use crate::support::{pair, read_to_end, streams};
@@ -61,4 +66,53 @@ async fn the_last_handle_closes_the_session() {
     );
     drop(near);
     assert!(server.closed().await.is_clean());
+}
+
+/// A transport whose flushes fail once it is broken: what it took before is lost.
+struct Buffered {
+    inner: DuplexStream,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Buffered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Buffered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_broken = self.is_broken.load(Relaxed);
+        Poll::Ready(if is_broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) })
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[tokio::test]
+async fn a_failed_flush_fails_the_shutdown() {
+    let (inner, far) = tokio::io::duplex(64 * 1024);
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let near = Buffered { inner, is_broken: Arc::clone(&is_broken) };
+    let client = Session::client(Tokio, near, Config::default());
+    let server = Session::server(Tokio, far, Config::default());
+    let (mut near, _far) = streams(&client, &server).await;
+    is_broken.store(true, Relaxed);
+    near.write_all(b"lost").await.unwrap();
+    let error = near.shutdown().await.unwrap_err();
+    assert!(matches!(WriteError::from_io(&error), Some(WriteError::Closed(_))), "{error}");
 }

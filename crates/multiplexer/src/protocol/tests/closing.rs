@@ -150,6 +150,64 @@ fn a_failed_write_leaves_no_answers_waiting() {
     assert_eq!(lab.connection.state(), State::Closing);
 }
 
+/// A stream that was closed, and whose FIN the driver has taken.
+fn with_fin_under_way(lab: &mut Lab) -> (StreamKey, Transmit) {
+    let key = lab.opened();
+    lab.connection.close_write(key, lab.now).unwrap();
+    let mut transmit = Transmit::new();
+    assert!(lab.connection.take_output(&mut transmit, lab.now));
+    assert_eq!(lab.connection.flush(key), Poll::Pending);
+    (key, transmit)
+}
+
+#[test]
+fn a_failed_write_fails_flushes() {
+    let mut lab = Lab::new(Role::Client);
+    let written = lab.opened();
+    lab.connection.close_write(written, lab.now).unwrap();
+    lab.sent();
+    let (taken, _) = with_fin_under_way(&mut lab);
+    let waiting = lab.opened_unseen();
+    lab.connection.close_write(waiting, lab.now).unwrap();
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    for key in [taken, waiting] {
+        assert!(matches!(lab.connection.flush(key), Poll::Ready(Err(WriteError::Closed(_)))));
+    }
+    assert_eq!(lab.connection.flush(written), Poll::Ready(Ok(())), "it was written before");
+}
+
+#[test]
+fn a_failed_write_while_closing_fails_flushes() {
+    let mut lab = Lab::new(Role::Client);
+    let (key, _) = with_fin_under_way(&mut lab);
+    lab.connection.close(lab.now);
+    assert_eq!(lab.connection.flush(key), Poll::Pending, "what was taken may still go out");
+    lab.connection.wait_flushed(key);
+    lab.events();
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    assert_eq!(lab.events(), [Event::Writable(key)]);
+    assert!(matches!(lab.connection.flush(key), Poll::Ready(Err(WriteError::Closed(_)))));
+}
+
+#[test]
+fn a_violation_flushes_only_what_was_taken() {
+    let mut lab = Lab::new(Role::Client);
+    let (taken, mut transmit) = with_fin_under_way(&mut lab);
+    let discarded = lab.opened_unseen();
+    lab.connection.close_write(discarded, lab.now).unwrap();
+    lab.receive_bytes(&[1; 12]);
+    let lost =
+        |lab: &mut Lab| matches!(lab.connection.flush(discarded), Poll::Ready(Err(WriteError::Closed(_))));
+    assert!(lost(&mut lab));
+    assert_eq!(lab.connection.flush(taken), Poll::Pending);
+    let count = transmit.len();
+    transmit.advance(count);
+    lab.connection.output_written(count, true, lab.now);
+    assert_eq!(lab.connection.flush(taken), Poll::Ready(Ok(())));
+    assert_eq!(lab.sent(), [Frame::GoAway(1)]);
+    assert!(lost(&mut lab), "GoAway stands where it was");
+}
+
 #[test]
 fn goaway_refuses_opens_and_lets_streams_go_on() {
     let mut lab = Lab::new(Role::Client);
