@@ -315,11 +315,10 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.ending {
-            Ending::Open => match (self.timers.next(), self.liveness.deadline()) {
-                (Some(timer), Some(liveness)) => Some(timer.min(liveness)),
-                (timer, liveness) => timer.or(liveness),
-            },
-            ending => ending.deadline(),
+            Ending::Open => earlier(self.timers.next(), self.liveness.deadline()),
+            // Readers may still have deadlines.
+            Ending::Unwritable { deadline, .. } => earlier(self.timers.next(), Some(*deadline)),
+            ending @ (Ending::Closing { .. } | Ending::Closed(_)) => ending.deadline(),
         }
     }
 
@@ -329,7 +328,7 @@ impl Connection {
         if self.ending.deadline().is_some_and(|deadline| deadline <= now) {
             return self.end_overdue();
         }
-        while self.ending.is_open()
+        while self.ending.deaf().is_none()
             && let Some((index, timer)) = self.timers.pop(now)
         {
             self.timer_fired(index, timer);
@@ -439,5 +438,13 @@ impl Connection {
         assert!(self.backlog.len() <= limits.accept_backlog as usize, "the backlog is bounded");
         assert!(self.streams.inbound <= limits.inbound_streams, "inbound streams are bounded");
         assert!(self.streams.outbound <= limits.outbound_streams, "outbound streams are bounded");
+    }
+}
+
+/// The earlier of two times, of which there may be none.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

@@ -40,7 +40,7 @@ impl Connection {
     /// Starts the timer of a writer without credit, if the peer may have stopped reading and cannot say so.
     pub(crate) fn watch_credit(&mut self, index: u32) {
         let Some(timeout) = self.config.timeouts.no_credit else { return };
-        if !self.lacks_credit(index) || self.streams.at(index).timer.is_some() {
+        if !self.ending.is_open() || !self.lacks_credit(index) || self.streams.at(index).timer.is_some() {
             return;
         }
         if timeout.is_zero() {

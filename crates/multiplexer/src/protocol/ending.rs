@@ -5,7 +5,7 @@ use std::io;
 use wavetank_runtime::Instant;
 
 use super::frame::{Flags, Kind};
-use super::timers::Timers;
+use super::timers::{Timer, Timers};
 use super::{Connection, Event};
 use crate::closed::{Cause, Closed, GoAwayCode};
 
@@ -181,7 +181,11 @@ impl Connection {
     /// Nothing is waited for any more but the end, and streams that only lingered are forgotten.
     fn wind_up(&mut self) {
         self.liveness.end();
-        self.timers = Timers::default();
+        match self.ending {
+            // Reading goes on, and so do the deadlines of readers.
+            Ending::Unwritable { .. } => self.timers.retain(Timer::Read),
+            Ending::Open | Ending::Closing { .. } | Ending::Closed(_) => self.timers = Timers::default(),
+        }
         for index in self.streams.indices() {
             let key = self.streams.key(index);
             self.forget_if_done(key);

@@ -34,6 +34,11 @@ impl Timers {
         self.queue.remove(&(at, stream, timer));
     }
 
+    /// Forgets all but those of one kind.
+    pub(crate) fn retain(&mut self, kind: Timer) {
+        self.queue.retain(|&(.., timer)| timer == kind);
+    }
+
     /// The time of the next one.
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {

@@ -209,6 +209,40 @@ fn a_violation_flushes_only_what_was_taken() {
 }
 
 #[test]
+fn a_read_deadline_outlives_a_failed_write() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    let (soon, later) = (lab.now + Duration::from_secs(1), lab.now + Duration::from_secs(2));
+    lab.connection.set_read_deadline(key, Some(soon), lab.now);
+    assert_eq!(lab.read(key, 1), Poll::Pending);
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    lab.events();
+    assert_eq!(lab.connection.deadline(), Some(soon));
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(lab.events(), [Event::Readable(key)]);
+    assert_eq!(lab.read(key, 1), Poll::Ready(Err(ReadError::TimedOut)));
+    // One that is set now holds, too.
+    lab.connection.set_read_deadline(key, Some(later), lab.now);
+    assert_eq!(lab.read(key, 1), Poll::Pending);
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(lab.read(key, 1), Poll::Ready(Err(ReadError::TimedOut)));
+    lab.pass(Duration::from_secs(3));
+    assert!(matches!(lab.read(key, 1), Poll::Ready(Err(ReadError::Closed(_)))));
+}
+
+#[test]
+fn a_failed_write_leaves_no_wait_for_credit() {
+    let mut lab = Lab::new(Role::Client);
+    lab.connection.config.timeouts.no_credit(Some(Duration::ZERO));
+    let key = lab.opened();
+    lab.write_to_the_end_of_credit(key);
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    lab.receive(Frame::Window(FIN, 1, 0));
+    lab.pass(Duration::from_secs(1));
+    assert!(matches!(lab.write(key, 1), Poll::Ready(Err(WriteError::Closed(_)))));
+}
+
+#[test]
 fn goaway_refuses_opens_and_lets_streams_go_on() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
