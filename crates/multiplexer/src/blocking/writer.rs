@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use wavetank_runtime::Threads;
+use wavetank_runtime::{Instant, Threads};
 
 use super::reader::is_temporary;
 use super::shared::{Guard, Shared, Writer};
@@ -18,6 +18,7 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>, mut transport: impl Transport)
     // Without it, the session still ends when reading does.
     let _gone = transport.set_write_timeout(Some(WRITE_TIMEOUT));
     let mut transmit = Transmit::new();
+    let mut taken_at = shared.threads.now();
     let mut guard = shared.lock();
     loop {
         let now = shared.threads.now();
@@ -31,10 +32,11 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>, mut transport: impl Transport)
         }
         if transmit.is_empty() {
             connection.take_output(&mut transmit, now);
+            taken_at = now;
             shared.settle(&mut guard);
         }
         if !transmit.is_empty() {
-            guard = write(shared, guard, &mut transport, &mut transmit);
+            guard = write(shared, guard, &mut transport, &mut transmit, taken_at);
         } else if guard.connection.has_waiting_writers() {
             // Those that were woken have not come: it is the turn of others.
             guard.connection.wake_writers();
@@ -51,12 +53,13 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>, mut transport: impl Transport)
     }
 }
 
-/// Writes once, without the lock.
+/// Writes once, without the lock. `taken_at`: when the transmit was filled.
 fn write<'a, T: Threads>(
     shared: &'a Shared<T>,
     guard: Guard<'a, T>,
     transport: &mut impl Write,
     transmit: &mut Transmit,
+    taken_at: Instant,
 ) -> Guard<'a, T> {
     drop(guard);
     let written = transport.write_vectored(&transmit.slices());
@@ -71,6 +74,10 @@ fn write<'a, T: Threads>(
         Ok(count) => {
             transmit.advance(count);
             connection.output_written(count, transmit.is_empty(), now);
+            // A transport may take less than there is without being full, but not for long.
+            if !transmit.is_empty() && now - taken_at >= WRITE_TIMEOUT {
+                connection.transport_full(now);
+            }
         }
         Err(error) if is_temporary(&error) => connection.transport_full(now),
         Err(error) => {
