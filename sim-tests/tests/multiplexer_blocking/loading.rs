@@ -3,14 +3,14 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use wavetank::runtime::SocketOptions;
+use wavetank::runtime::{BlockingListener as _, ListenOptions, SocketOptions, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_multiplexer::blocking::Stream;
 use wavetank_multiplexer::{Config, LocalReset, ReadError, Window, WriteError};
-use wavetank_sim_tests::multiplexer::body;
-use wavetank_sim_tests::multiplexer::configured;
+use wavetank_sim_tests::multiplexer::network::{self, Side};
+use wavetank_sim_tests::multiplexer::{body, configured};
 
-use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, write_error};
+use super::world::{End, SECOND, SOON, end, inspect, pair, pair_with, read_error, spawn, write_error};
 
 const LARGE: u64 = 1 << 20;
 
@@ -346,4 +346,44 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
             end.ends();
         },
     );
+}
+
+/// Sessions that start at one instant do not ping at one instant.
+#[wavetank::test(seeds = 20)]
+fn keepalive_pings_are_spread(sim: &mut Sim) {
+    sim.perturb(false);
+    sim.server_thread("server", |host: Host| -> std::io::Result<()> {
+        let listener = Threads::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new())?;
+        // What comes is not read: each session sends its first ping, and the next says that it is time.
+        let mut held = Vec::new();
+        loop {
+            held.push(listener.accept()?);
+        }
+    });
+    sim.client_thread("client", |host: Host| {
+        let transports: std::io::Result<Vec<_>> =
+            (0..8).map(|_| network::connect_blocking(&host, SocketOptions::new())).collect();
+        let config = configured(|config| {
+            config.keepalive().interval(Some(20 * SECOND)).timeout(20 * SECOND);
+        });
+        let mut ends = Vec::new();
+        for transport in transports? {
+            ends.push(end(host, Side::Client, transport, config.clone())?);
+        }
+        let second_pings = || ends.iter().filter(|end| end.monitor.pings_sent() > 1).count();
+        Threads::sleep(&host, 14 * SECOND);
+        assert_eq!(second_pings(), 0, "not before three quarters");
+        let mut counts = Vec::new();
+        while second_pings() < 8 {
+            Threads::sleep(&host, SECOND / 10);
+            counts.push(second_pings());
+            assert!(counts.len() < 65, "not after the interval: {counts:?}");
+        }
+        let spread = counts.iter().filter(|&&count| count > 0 && count < 8).count();
+        assert!(spread >= 10, "within less than a second: {counts:?}");
+        for end in ends {
+            end.session.close();
+        }
+        wavetank::Ok(())
+    });
 }
