@@ -104,6 +104,22 @@ fn every_report_about_multiplexers_is_simulated() {
 }
 
 #[test]
+fn reports_are_simulated_for_both_drivers_or_explained() {
+    let reports = table(LIST, "Reports of other implementations");
+    for (driver, folder) in DRIVERS {
+        let simulations = written(folder);
+        let reason = format!("not for {driver}: ");
+        let silent = reports.iter().filter(|row| {
+            let is_simulated =
+                named(std::slice::from_ref(row)).iter().any(|name| simulations.contains(*name));
+            !(is_simulated || row[2].contains("no simulation: ") || row[2].contains(&reason))
+        });
+        let silent = silent.map(|row| row[0].to_owned());
+        none(silent, &format!("is simulated for {driver}, or says why not"));
+    }
+}
+
+#[test]
 fn every_multiplexer_attack_has_a_defence_and_tests() {
     let (claimed, shown) = (table(README, "Security"), table(LIST, "Security"));
     assert!(claimed.len() >= 14);
