@@ -213,6 +213,23 @@ fn a_narrow_link_is_no_stall(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 30)]
+fn a_ping_frame_waits_for_room(sim: &mut Sim) {
+    // A result is longer than what makes room for it, so the write buffer is full again at once.
+    let keepalive = Keepalive::new(20 * SECOND, 60 * SECOND).ping(PingKind::Frame);
+    let setup =
+        Setup::default().config(|config| config.keepalive(Some(keepalive)).write_timeout(1000 * SECOND));
+    World::run(sim, On::WebSocket, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        peer.subscribe("hot", "subscription { count(pad: 60000) }").await;
+        for number in 1..=300 {
+            assert_eq!(peer.until("next").await["payload"]["data"]["count"], number);
+            world.host.sleep(SECOND).await;
+        }
+        peer.close().await;
+    });
+}
+
 #[wavetank::test(seeds = 200)]
 fn a_long_message_is_no_silence(sim: &mut Sim) {
     // A message takes several times the interval and the timeout.
