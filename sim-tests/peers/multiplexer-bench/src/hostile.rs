@@ -45,10 +45,15 @@ fn config() -> Config {
     config
 }
 
-/// What the configuration allows a session, as the crate's README has it.
+/// How much memory a byte that is not read may take, as the docs of `Limits::receive_budget_bytes` have it: pieces of
+/// 16 KiB or more stay in the buffers that they were read into, and the buffers of smaller ones grow by doubling. With
+/// the default buffers of 64 KiB it is 4.
+const UNREAD_FACTOR: usize = if READ_BUFFER > 32 * KIB { READ_BUFFER / (16 * KIB) } else { 2 };
+
+/// What the configuration allows a session.
 fn bound() -> usize {
-    // Unread bytes: pieces of 16 KiB are slices of what was read; the buffers of eight reads are kept.
-    let unread = 2 * RECEIVE_BUDGET + 8 * READ_BUFFER + 16 * 16 * KIB;
+    // Unread bytes, the buffers of eight reads, and the spare chunks.
+    let unread = UNREAD_FACTOR * RECEIVE_BUDGET + 8 * READ_BUFFER + 16 * 16 * KIB;
     // Output, and what the transport is taking of it. Vectors grow to twice what they hold.
     let output = 2 * 2 * (2 * WRITE_BUFFER + 64 * KIB) + 2 * 2 * 80 * KIB;
     unread + output + STREAMS as usize * 2 * KIB + 64 * KIB
