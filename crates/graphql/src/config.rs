@@ -112,15 +112,18 @@ impl Config {
     }
 
     /// Sets how long sending may make no progress. Then the connection is dropped, at most an eighth of the time later.
-    /// Any progress restarts the time, so the deadline does not depend on the size of messages. A transport that does not count its bytes
-    /// ([`MessageTransport::progress`](crate::MessageTransport::progress)) makes progress with whole messages only.
+    /// Any progress restarts the time, so the deadline does not depend on the size of messages. A transport that does
+    /// not count its bytes ([`MessageTransport::progress`](crate::MessageTransport::progress)) makes progress with whole
+    /// messages only.
     #[must_use]
     pub const fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// Sets how long closing may take in all: what is still to be sent, the Close frame, and the client's answer.
+    /// Sets how long closing may take in all: what is still to be sent, the Close frame, and the client's answer. On
+    /// threads the client's answer is not included: for it the transport has a timeout of its own
+    /// ([`blocking`](crate::blocking)).
     #[must_use]
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;

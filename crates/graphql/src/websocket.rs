@@ -117,16 +117,15 @@ where
     fn poll_pinging(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         let Some(pinging) = &mut self.pinging else { return Poll::Ready(Ok(())) };
         let before = self.socket.statistics().frames_sent;
-        let answered = match pinging.as_mut().poll(context) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(&error))),
-            Poll::Ready(Ok(_)) => true,
-            Poll::Pending => false,
-        };
-        if !answered && self.socket.statistics().frames_sent == before {
+        let polled = pinging.as_mut().poll(context);
+        if polled.is_pending() && self.socket.statistics().frames_sent == before {
             return Poll::Pending;
         }
         self.pinging = None;
-        Poll::Ready(Ok(()))
+        match polled {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(lost(&error))),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 }
 

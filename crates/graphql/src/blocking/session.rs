@@ -438,7 +438,8 @@ where
             let now = self.server.threads.now();
             if let Some(ended) = state.connection.ended().cloned() {
                 drop(state);
-                // One that is not closed yet ends, so that the reader does. One that has failed may have to say why.
+                // The reader returns once the transport has ended. A transport that failed ends by itself, and may
+                // still have to tell the client why.
                 if let Ended::Lost(_) = ended {
                     return self.transport.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
                 }
