@@ -113,8 +113,8 @@ impl Config {
 
     /// Sets how long sending may make no progress. Then the connection is dropped, at most an eighth of the time later.
     /// Any progress restarts the time, so the deadline does not depend on the size of messages. A transport that does
-    /// not count its bytes ([`MessageTransport::progress`](crate::MessageTransport::progress)) makes progress with whole
-    /// messages only.
+    /// not count its bytes ([`MessageTransport::progress`](crate::MessageTransport::progress)) makes progress with
+    /// whole messages only.
     #[must_use]
     pub const fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;

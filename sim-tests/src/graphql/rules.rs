@@ -83,11 +83,7 @@ impl Rules {
                 let single = single && !self.crossing.iter().any(|crossing| crossing.id == id);
                 asked.push_back(Asked { single, results: 0, stopped: false });
             }
-            (Some("complete"), Some(id)) => {
-                if self.asked.remove(&id).is_some() && self.on_threads {
-                    self.crossing.push(Crossing { id, handled: false });
-                }
-            }
+            (Some("complete"), Some(id)) => self.completed(id),
             (Some("stop"), Some(id)) => {
                 if let Some(asked) = self.asked.get_mut(&id) {
                     asked.drain(..asked.len() - 1);
@@ -100,6 +96,12 @@ impl Rules {
                 asked.push_back(Asked { single: true, results: 0, stopped: false });
             }
             _ => {}
+        }
+    }
+
+    fn completed(&mut self, id: String) {
+        if self.asked.remove(&id).is_some() && self.on_threads {
+            self.crossing.push(Crossing { id, handled: false });
         }
     }
 
