@@ -75,10 +75,12 @@ pub(super) fn write<'a, T: Threads>(
             }
         };
         let plain = guard.session.plain_bytes_in(permit.chunk.len());
+        // What TLS says at its end is written when the outcome is known.
+        let was_over = guard.closed().is_some();
         drop(guard);
         let written = permit.write(timeout);
         guard = shared.lock();
-        if guard.closed().is_some() {
+        if guard.closed().is_some() && !was_over {
             // The peer may have read this, and ended the connection because it had: the caller learns that it was
             // sent.
             if written.is_ok_and(|count| count == permit.chunk.len()) {
