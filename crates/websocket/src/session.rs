@@ -51,7 +51,15 @@ impl Session {
         if let Some(tls) = &mut tls {
             tls.read_at_once(connection.read_bytes());
         }
-        Self { connection, preface, tls, encrypted: 0, tls_ended: false, tls_failure: None, unwritable: false }
+        Self {
+            connection,
+            preface,
+            tls,
+            encrypted: 0,
+            tls_ended: false,
+            tls_failure: None,
+            unwritable: false,
+        }
     }
 
     /// Returns the connection: messages, closing, state.

@@ -269,3 +269,18 @@ fn closing_stops_the_keepalive() {
     connection.handle_deadline(at(49));
     assert_eq!(connection.closed().unwrap().cause, Cause::CloseTimeout { timeout: Duration::from_secs(10) });
 }
+
+#[test]
+fn a_flood_of_pings_is_taken_in_turns() {
+    let mut server = server();
+    let pings = 10_000;
+    server.input().extend_from_slice(&masked(PING, b"").repeat(pings));
+    let mut turns = 0;
+    while turns == 0 || server.has_input_left() {
+        let before = server.statistics().frames_received;
+        server.process(START);
+        turns += 1;
+        assert!(server.statistics().frames_received - before <= 1024, "in turn {turns}");
+    }
+    assert!(turns >= pings / 1024);
+}
