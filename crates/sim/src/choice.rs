@@ -259,8 +259,8 @@ impl Choices {
         self.choose_within(point, bound, || bound, draw)
     }
 
-    /// Like [`choose`](Self::choose), where the run has room for the first `room()` alternatives only. Draws keep within
-    /// it, and so does a deviation. A recording may exceed it.
+    /// Like [`choose`](Self::choose), where the run has room for the first `room()` alternatives only. Draws keep
+    /// within it, and so does a deviation. A recording may exceed it.
     #[inline]
     pub(crate) fn choose_within(
         &mut self,

@@ -191,9 +191,10 @@ macro_rules! shared_options {
             }
 
             /// Sets the limit for the sum of all delays of a run: delayed tasks and threads, late wake-ups, spurious
-            /// `Pending`. Default: 400 ms. While no fault is injected, a timeout then holds that leaves 400 ms more than
-            /// the answer takes without delays. A single delay lasts at most 100 ms. Pauses that the test asks for
-            /// ([`Adversary`](crate::Adversary), [`pausable`](crate::pausable)) come on top. With a larger limit a single delay lasts up to ten seconds, and up to one second after a preemption.
+            /// `Pending`. Default: 400 ms. While no fault is injected, a timeout then holds that leaves 400 ms more
+            /// than the answer takes without delays. A single delay lasts at most 100 ms. Pauses that the test asks
+            /// for ([`Adversary`](crate::Adversary), [`pausable`](crate::pausable)) come on top. With a larger limit
+            /// a single delay lasts up to ten seconds, and up to one second after a preemption.
             pub fn delay_total_max(&mut self, total: std::time::Duration) -> &mut Self {
                 self.options.delay_total_max = $crate::time::nanos(total);
                 self

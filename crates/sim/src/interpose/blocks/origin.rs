@@ -72,8 +72,8 @@ impl Frame {
         self.owner() == Owner::Std && self.file.ends_with("/std/src/thread/local.rs")
     }
 
-    /// Returns `true` for a function of std by which a lock asks whether this thread panics. It takes another path while
-    /// any OS thread of the process panics, as one of another test may.
+    /// Returns `true` for a function of std by which a lock asks whether this thread panics. It takes another path
+    /// while any OS thread of the process panics, as one of another test may.
     fn asks_for_panics(&self) -> bool {
         ["/std/src/panicking.rs", "/std/src/sync/poison.rs"].iter().any(|file| self.file.ends_with(file))
     }
