@@ -3,6 +3,8 @@
 //! The tests here are well-behaved unless the environment asks for the opposite, as the child processes of the last
 //! test do.
 
+#![expect(clippy::print_stdout, reason = "code under test prints")]
+
 use std::process::{Command, Output};
 
 use wavetank::Sim;
@@ -19,7 +21,11 @@ fn page() -> usize {
 
 #[wavetank::test(seeds = 20)]
 fn passes(sim: &mut Sim) {
-    sim.client("client", async |_| tracing::info!("page {}", page()));
+    sim.client("client", async |_| {
+        // Runs may print, whatever the other process is told on standard output.
+        println!("running");
+        tracing::info!("page {}", page());
+    });
 }
 
 #[wavetank::test(seeds = 20)]
