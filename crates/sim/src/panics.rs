@@ -8,6 +8,7 @@ pub(crate) mod catcher;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::io::Write;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::{Once, OnceLock};
@@ -186,10 +187,11 @@ pub(crate) fn take_place() -> Option<String> {
     LAST_PANIC.take().map(|last| last.place)
 }
 
-/// Prints a last word before the process ends.
+/// Prints a last word before the process ends, past the test harness: it would keep it until the test has failed.
 pub(crate) fn complain(message: &str) {
     crate::process_end::said();
-    eprintln!("{}", printable::lines(message));
+    // There is no better place to say it.
+    let _ = writeln!(std::io::stderr(), "{}", printable::lines(message));
 }
 
 #[cfg(test)]

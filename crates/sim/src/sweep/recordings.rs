@@ -167,15 +167,22 @@ impl Session {
         }
     }
 
-    /// Says that the one recording that was asked for passes, if it should fail.
+    /// Says that a recording passes, if it should fail. Of all recordings of a test the harness keeps it unless asked
+    /// (`--nocapture`): most are of fixed bugs.
     fn note_no_failure(&self, recording: &Replayable, outcome: &Outcome) {
-        if self.settings.only.is_some() && !matches!(recording.expect, Expected::Passes) {
-            eprintln!(
-                "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug is fixed, or the \
-                 run depends on what differs from process to process (addresses, statics, the environment)",
-                recording.origin,
-                mismatches(outcome)
-            );
+        if matches!(recording.expect, Expected::Passes) {
+            return;
+        }
+        let note = format!(
+            "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug is fixed, or the \
+             run depends on what differs from process to process (addresses, statics, the environment)",
+            recording.origin,
+            mismatches(outcome)
+        );
+        if self.settings.only.is_some() {
+            eprintln!("{note}");
+        } else {
+            println!("{note}");
         }
     }
 
