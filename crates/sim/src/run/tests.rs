@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::panics;
 use crate::sched::Strategy;
 use crate::sim::{Body, Sim};
+use crate::sweep::Sweep;
 
 mod foreign;
 mod hosts;
@@ -455,16 +456,18 @@ fn a_panicking_payload_is_an_ordinary_panic() {
 
 #[test]
 fn a_run_may_have_ten_thousand_hosts() {
-    let outcome = seeded(5, |sim| {
-        sim.strategy(Strategy::Pct { depth: 3 });
-        for number in 0..10_000 {
-            sim.client(&format!("host{number}"), async |host: Host| {
-                drop(Runtime::spawn(&host, "task", async move {
-                    Runtime::sleep(&host, Duration::from_millis(1)).await;
-                }));
-                Runtime::sleep(&host, Duration::from_millis(2)).await;
-            });
-        }
-    });
-    assert_eq!(symptom(&outcome), "");
+    // As a test runs it: the watchdog watches.
+    Sweep::new("run::ten-thousand-hosts", env!("CARGO_MANIFEST_DIR")).without_recordings().seeds(1).run(
+        |sim| {
+            sim.strategy(Strategy::Pct { depth: 3 });
+            for number in 0..10_000 {
+                sim.client(&format!("host{number}"), async |host: Host| {
+                    drop(Runtime::spawn(&host, "task", async move {
+                        Runtime::sleep(&host, Duration::from_millis(1)).await;
+                    }));
+                    Runtime::sleep(&host, Duration::from_millis(2)).await;
+                });
+            }
+        },
+    );
 }

@@ -78,18 +78,24 @@ impl Pace {
             // The program that reads the journal shows the progress.
             return;
         }
+        if self.is_due(now) {
+            // Bypasses the harness, which captures a test's output until it has failed.
+            self.say(now, &mut io::stderr().lock());
+        }
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
         let every = if self.is_terminal { EVERY_ON_TERMINAL } else { EVERY };
         // A short sweep needs no line.
-        if now >= EVERY_ON_TERMINAL.max(self.said_at + every) {
-            self.said_at = now;
-            let line = self.line(now);
-            let line = printable::line(&line);
-            // Bypasses the harness, which captures a test's output until it has failed.
-            let mut stderr = io::stderr().lock();
-            let _ =
-                if self.is_terminal { write!(stderr, "\r{line}\x1b[K") } else { writeln!(stderr, "{line}") };
-            let _ = stderr.flush();
-        }
+        now >= EVERY_ON_TERMINAL.max(self.said_at + every)
+    }
+
+    fn say(&mut self, now: Duration, to: &mut impl Write) {
+        self.said_at = now;
+        let line = self.line(now);
+        let line = printable::line(&line);
+        let _ = if self.is_terminal { write!(to, "\r{line}\x1b[K") } else { writeln!(to, "{line}") };
+        let _ = to.flush();
     }
 
     fn counts(&self, entry: Object) -> Object {
@@ -140,6 +146,37 @@ impl Drop for Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a sweep of 25 s prints that has a seed every 100 ms.
+    fn printed(is_terminal: bool) -> String {
+        let mut pace = Pace::new("chat::closes");
+        pace.is_terminal = is_terminal;
+        let mut printed = Vec::new();
+        for tenth in 1..=250 {
+            pace.seeds += 1;
+            let now = Duration::from_millis(100 * tenth);
+            if pace.is_due(now) {
+                pace.say(now, &mut printed);
+            }
+        }
+        // Nothing is left to wipe away at the end of the test.
+        pace.said_at = Duration::ZERO;
+        String::from_utf8(printed).expect("text")
+    }
+
+    #[test]
+    fn a_line_comes_every_ten_seconds() {
+        let lines = printed(false);
+        assert_eq!(lines.lines().count(), 2, "{lines}");
+        assert!(lines.ends_with('\n') && !lines.contains('\r'), "{lines}");
+        assert!(lines.lines().all(|line| line.contains(" seeds, 10 a second, ")), "{lines}");
+    }
+
+    #[test]
+    fn a_terminal_shows_progress_in_place() {
+        let shown = printed(true);
+        assert!(shown.matches('\r').count() > 20 && !shown.contains('\n'), "{shown:?}");
+    }
 
     #[test]
     fn a_line_gives_count_speed_and_variety() {
