@@ -11,6 +11,7 @@
 use std::process::ExitCode;
 
 mod ledger;
+mod subject;
 mod subjects;
 mod sweep;
 mod workloads;

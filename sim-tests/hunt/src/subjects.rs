@@ -1,6 +1,6 @@
 //! The crates under test. One file for each.
 
-use crate::sweep::Subject;
+use crate::subject::Subject;
 
 mod async_broadcast;
 mod async_channel;

@@ -11,14 +11,12 @@ pub(crate) struct Crate {
     files: Vec<Source>,
 }
 
-/// All crates below `crates`, by name.
+/// All crates, by name those below `crates`, by folder the others.
 fn crates() -> Vec<Crate> {
     let mut crates: BTreeMap<String, Vec<Source>> = BTreeMap::new();
     for source in files("rs") {
-        let mut parts = source.path.splitn(4, '/');
-        if let (Some("crates"), Some(name), Some("src"), Some(_)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        {
+        if let Some((folder, _)) = source.path.split_once("/src/") {
+            let name = folder.strip_prefix("crates/").unwrap_or(folder);
             crates.entry(name.to_owned()).or_default().push(source);
         }
     }
@@ -94,7 +92,7 @@ fn find_test_only_files() -> BTreeSet<String> {
 impl Crate {
     /// The top-level module of a file; `None` for the root.
     fn module<'a>(&self, source: &'a Source) -> Option<&'a str> {
-        let below = source.path.strip_prefix(&format!("crates/{}/src/", self.name))?;
+        let below = source.path.split_once("/src/")?.1;
         let module = below.split('/').next()?.trim_end_matches(".rs");
         (!matches!(module, "lib" | "main")).then_some(module)
     }

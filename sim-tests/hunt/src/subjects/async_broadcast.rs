@@ -6,7 +6,7 @@ use async_broadcast::{Receiver, RecvError, Sender, broadcast};
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim};
 
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::{Patience, work};
 
 pub(crate) const SUBJECTS: &[Subject] = &[Subject {

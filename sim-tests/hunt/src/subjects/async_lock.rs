@@ -5,7 +5,7 @@ use async_lock::{
     SemaphoreGuard,
 };
 
-use crate::sweep::{Known, Subject};
+use crate::subject::{Known, Subject};
 use crate::workloads::mutex::{self, Lock};
 
 pub(crate) const SUBJECTS: &[Subject] = &[

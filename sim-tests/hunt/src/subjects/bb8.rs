@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bb8::{ManageConnection, PooledConnection};
 
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::pool::{self, Broken, Connection, Factory, Pool};
 
 pub(crate) const SUBJECTS: &[Subject] = &[Subject {

@@ -3,7 +3,7 @@
 use crossfire::{AsyncRx, MAsyncRx, MAsyncTx, mpmc, mpsc};
 
 use crate::ledger::Item;
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::channel::{self, Channel};
 
 pub(crate) const SUBJECTS: &[Subject] = &[

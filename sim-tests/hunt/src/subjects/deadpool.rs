@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, RecycleResult};
 
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::pool::{self, Broken, Connection, Factory, Pool};
 
 pub(crate) const SUBJECTS: &[Subject] = &[Subject {

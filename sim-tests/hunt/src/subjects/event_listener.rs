@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use event_listener::Event;
 
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::mutex::{self, Lock};
 
 pub(crate) const SUBJECTS: &[Subject] = &[Subject {

@@ -5,7 +5,7 @@ use futures_util::lock::{Mutex, MutexGuard};
 use futures_util::{SinkExt, StreamExt};
 
 use crate::ledger::Item;
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::channel::{self, Channel};
 use crate::workloads::mutex::{self, Lock};
 

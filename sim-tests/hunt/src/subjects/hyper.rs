@@ -16,7 +16,7 @@ use wavetank::host::SimSleep;
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 use wavetank::{Adversary, Faults, Host, Sim, cancellable};
 
-use crate::sweep::{Known, Subject};
+use crate::subject::{Known, Subject};
 
 const PACKAGE: &str = "hyper";
 

@@ -3,7 +3,7 @@
 use kanal::{AsyncReceiver, AsyncSender};
 
 use crate::ledger::Item;
-use crate::sweep::{Known, Subject};
+use crate::subject::{Known, Subject};
 use crate::workloads::channel::{self, Channel};
 
 pub(crate) const SUBJECTS: &[Subject] = &[Subject {

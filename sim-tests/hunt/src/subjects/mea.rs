@@ -6,7 +6,7 @@ use mea::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use mea::semaphore::{Semaphore, SemaphorePermit};
 
 use crate::ledger::Item;
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::channel::{self, Channel};
 use crate::workloads::mutex::{self, Lock};
 

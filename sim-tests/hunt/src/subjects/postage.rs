@@ -4,7 +4,7 @@ use postage::prelude::{Sink, Stream};
 use postage::{dispatch, mpsc};
 
 use crate::ledger::Item;
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::channel::{self, Channel};
 
 pub(crate) const SUBJECTS: &[Subject] = &[

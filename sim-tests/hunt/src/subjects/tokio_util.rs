@@ -19,7 +19,7 @@ use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 use wavetank::{Adversary, Host, Sim, cancellable};
 
 use crate::ledger::Item;
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::channel::{self, Channel};
 use crate::workloads::{Patience, work};
 

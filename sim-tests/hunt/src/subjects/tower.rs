@@ -17,7 +17,7 @@ use tower::{BoxError, Service, ServiceExt};
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
 
-use crate::sweep::Subject;
+use crate::subject::Subject;
 use crate::workloads::{Patience, work};
 
 const PACKAGE: &str = "tower";

@@ -7,7 +7,6 @@ use futures::StreamExt;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::client::{Client, Kind, is_of};
-use crate::table::Who;
 use crate::{Bench, Contender, events, meter, pipe};
 
 /// After this number of messages of a hot stream a sibling counts as starved.
@@ -24,6 +23,30 @@ const BURST: usize = 16;
 
 /// Streams of 1 KiB texts of a stalled client.
 const STALLED: usize = 100;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Ours,
+    Theirs,
+    /// The engine alone.
+    Engine,
+    /// The engine with the pipe to the client, and the simplest frame around its results.
+    EngineAndPipe,
+}
+
+impl Who {
+    pub const ALL: [Self; 4] = [Self::Ours, Self::Theirs, Self::Engine, Self::EngineAndPipe];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+            Self::Engine => "engine",
+            Self::EngineAndPipe => "engine-and-pipe",
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {

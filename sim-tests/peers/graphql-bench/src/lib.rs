@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use cells::Cell;
+use cells::{Cell, Who};
 use pipe::{Receiver, Sender};
 
 #[global_allocator]
@@ -57,7 +57,7 @@ pub fn run(bench: &'static Bench) -> ExitCode {
         && mode == "count"
     {
         let cell = Cell::all(1).into_iter().find(|cell| cell.name() == *name);
-        let who = table::Who::ALL.into_iter().find(|known| known.word() == who);
+        let who = Who::ALL.into_iter().find(|known| known.word() == who);
         let (Some(cell), Some(who), Ok(count)) = (cell, who, count.parse()) else {
             eprintln!("usage: count CELL (ours|theirs|engine) COUNT");
             return ExitCode::from(2);

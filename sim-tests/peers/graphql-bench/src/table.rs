@@ -1,33 +1,9 @@
 //! Rounds, medians, and the table.
 
 use crate::Bench;
-use crate::cells::Cell;
+use crate::cells::{Cell, Who};
 
 const ROUNDS: usize = 7;
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    Ours,
-    Theirs,
-    /// The engine alone.
-    Engine,
-    /// The engine with the pipe to the client, and the simplest frame around its results.
-    EngineAndPipe,
-}
-
-impl Who {
-    pub const ALL: [Self; 4] = [Self::Ours, Self::Theirs, Self::Engine, Self::EngineAndPipe];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Theirs => "theirs",
-            Self::Engine => "engine",
-            Self::EngineAndPipe => "engine-and-pipe",
-        }
-    }
-}
 
 /// Measures the cells whose names `is_wanted`, and prints their rows.
 pub fn print(bench: &Bench, scale: usize, is_wanted: impl Fn(&str) -> bool) {
