@@ -116,7 +116,7 @@ async fn pass(
     }
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     tracing::info!("the {whose} sent {seen} bytes, {digest}");
-    // Who ends first ends the other direction as well.
+    // The side that ends first also ends the other direction.
     let _ = to.shutdown().await;
 }
 

@@ -8,7 +8,7 @@ use wavetank::{Host, Sim};
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::{Closed, Config, Error, Message, blocking, client};
 
-use super::{Log, Opening, Peer, scripts, serve};
+use super::{Frame, Log, Opening, Peer, scripts, serve};
 
 /// One second.
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -19,6 +19,26 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later than a deadline something may be noticed: all delays of a run together stay below 400 ms, and a
 /// round trip takes a few milliseconds. An awkward stream delays no deadline.
 pub const SLACK: Duration = Duration::from_millis(500);
+
+/// Draws when two closers call: at once, together, one a moment or a close timeout later.
+pub fn closers(sim: &mut Sim) -> [Duration; 2] {
+    let moments = [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(3), CLOSE_TIMEOUT];
+    ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
+}
+
+/// Logs what ends the connection: the client's Close frame, if it came.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Result<()> {
+    let close = peer.input.close().await?;
+    log.push(close.clone());
+    match close {
+        Some(close) => scripts::say_goodbye(peer, &close.payload).await,
+        None => Ok(()),
+    }
+}
 
 /// Without automatic pings, and in no hurry to open: an awkward stream may take longer than the default.
 #[must_use]

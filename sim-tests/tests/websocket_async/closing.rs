@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::clients::closers;
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
@@ -16,12 +17,6 @@ use super::world::{
 
 /// As a ping is answered: a round trip takes 4 ms at most, and the driver looks after the stream every 5 ms at least.
 const LET_GO_WITHIN: Duration = Duration::from_millis(14);
-
-/// When the two closers call: at once, together, one a moment or a close timeout later.
-fn closers(sim: &mut Sim) -> [Duration; 2] {
-    let moments = [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(3), CLOSE_TIMEOUT];
-    ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
-}
 
 #[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x74d864f394f334cc)]
 fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {

@@ -5,23 +5,13 @@ use std::time::Duration;
 use wavetank::runtime::{Instant, Runtime, SocketOptions, TaskHandle as _};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
-use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
+use wavetank_sim_tests::websocket::{Peer, clients, scripts};
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
     Log, SECOND, config, connect, connect_plainly, connect_with, in_time, keepalive, patient, server,
     small_sockets, within,
 };
-
-/// Logs what ends the connection: the client's Close frame, if it came.
-async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Result<()> {
-    let close = peer.input.close().await?;
-    log.push(close.clone());
-    match close {
-        Some(close) => scripts::say_goodbye(peer, &close.payload).await,
-        None => Ok(()),
-    }
-}
 
 #[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0x77de36e3a42ee0d2)]
 fn aborted_tasks_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
@@ -34,7 +24,7 @@ fn aborted_tasks_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
         let log = log.clone();
         async move {
             match manner {
-                0 => log_end(peer, log).await,
+                0 => clients::log_end(peer, log).await,
                 1 => scripts::silent(peer).await,
                 2 => scripts::deaf(peer, 1000 * SECOND).await,
                 _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
@@ -228,7 +218,7 @@ fn aborting_ends_every_call_at_once(sim: &mut Sim) {
         let log = log.clone();
         async move {
             match manner {
-                0 => log_end(peer, log).await,
+                0 => clients::log_end(peer, log).await,
                 1 => scripts::silent(peer).await,
                 2 => scripts::deaf(peer, 1000 * SECOND).await,
                 _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,

@@ -35,7 +35,7 @@ fn keepalive_finds_half_open_connections_idle_or_busy(sim: &mut Sim) {
             }
         };
         // An interval and a timeout. A write that is pending and then takes bytes is a sign of life, after which the
-        // timeout begins anew. An awkward stream makes such writes, and holds the ping back; and so does a spurious
+        // timeout begins anew. An awkward stream makes such writes, and delays the ping. So does a spurious
         // `Pending`, several times at worst.
         let longest = if calm && !awkward { 4 * SECOND + SLACK } else { 20 * SECOND };
         if awkward {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::clients::closers;
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
@@ -15,12 +16,6 @@ use super::world::{
 
 /// As a ping is answered: a round trip takes 4 ms at most, for 5 ms no thread may read, and timers take 2 ms more.
 const LET_GO_WITHIN: Duration = Duration::from_millis(11);
-
-/// When the two closers call: at once, together, one a moment or a close timeout later.
-fn closers(sim: &mut Sim) -> [Duration; 2] {
-    let moments = [Duration::ZERO, MILLISECOND, 3 * MILLISECOND, CLOSE_TIMEOUT];
-    ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
-}
 
 #[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x10426eccb3329e2b)]
 fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {

@@ -3,23 +3,13 @@
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
-use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
+use wavetank_sim_tests::websocket::{Peer, clients, scripts};
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
     Log, MILLISECOND, SECOND, config, connect, connect_narrow, in_time, keepalive, now, server, slack, sleep,
     spawn, within,
 };
-
-/// Logs what ends the connection: the client's Close frame, if it came.
-async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Result<()> {
-    let close = peer.input.close().await?;
-    log.push(close.clone());
-    match close {
-        Some(close) => scripts::say_goodbye(peer, &close.payload).await,
-        None => Ok(()),
-    }
-}
 
 #[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x55aa496971bd6f29)]
 fn dropped_handles_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
@@ -34,7 +24,7 @@ fn dropped_handles_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
         let log = log.clone();
         async move {
             match manner {
-                0 => log_end(peer, log).await,
+                0 => clients::log_end(peer, log).await,
                 1 => scripts::silent(peer).await,
                 2 => scripts::deaf(peer, 1000 * SECOND).await,
                 _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
@@ -232,7 +222,7 @@ fn aborting_ends_every_call_at_once(sim: &mut Sim) {
         let log = log.clone();
         async move {
             match manner {
-                0 => log_end(peer, log).await,
+                0 => clients::log_end(peer, log).await,
                 1 => scripts::silent(peer).await,
                 2 => scripts::deaf(peer, 1000 * SECOND).await,
                 _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
