@@ -16,9 +16,9 @@ pub struct SocketOptions {
     /// Bytes the stream holds for its reader before the peer must wait (`SO_RCVBUF`). A hint, as above.
     pub receive_buffer_bytes: Option<u32>,
     /// Bytes the stream takes from its writer before they can be sent (`TCP_NOTSENT_LOWAT`). A hint: a write may exceed
-    /// it, and a writer that waits is woken at half of it. The system's send buffer grows to megabytes for the sake of
-    /// what is under way; this keeps a writer from filling it with what is not. So the writer notices a slow peer, and
-    /// what it writes next is not sent late.
+    /// it, and a writer that waits is woken at half of it. The system's send buffer grows to megabytes to hold
+    /// bytes in flight. This limit stops a writer from filling it with bytes that cannot be sent yet. So the writer
+    /// notices a slow peer, and what it writes next is not sent late.
     ///
     /// On Linux, Android and Apple's systems for TCP; elsewhere without effect, as for UDP and Unix sockets. In a
     /// simulation a TCP stream takes no more than this beyond what the peer has acknowledged.

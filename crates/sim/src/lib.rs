@@ -96,6 +96,7 @@
 //! journal                what sweeps do, for programs
 //! pool, sweep            the workers; many seeds
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(all(
     feature = "process",

@@ -1,4 +1,4 @@
-//! The shrinker: from the choices of a failing run to the few that matter, in the manner of Hypothesis.
+//! The shrinker: from the choices of a failing run to the few that matter, as Hypothesis does it.
 //!
 //! A candidate is the best log so far with some values lowered, most of them to 0. It is replayed leniently; if the
 //! same symptom comes back, the choices that this run *actually* made are the new best, if they are simpler by

@@ -74,10 +74,9 @@ mod warm_up;
 ///
 /// A sweep begins with a warm-up: the default run (every value is 0) of seed 0. Its result is ignored, unless it does
 /// not end or only the first run of the process fails. It initialises what the code under test has once per process (a
-/// `LazyLock`, a cached table), so that
-/// the first seed meets the same state as all others. State that only some seeds reach is initialised by the first of
-/// them. If that changes the run, it is reported as nondeterminism. Initialise such a static in the test's body, before
-/// the hosts.
+/// `LazyLock`, a cached table), so that the first seed meets the same state as all others. State that only some seeds
+/// reach is initialised by the first of them. If that changes the run, it is reported as nondeterminism. Initialise
+/// such a static in the test's body, before the hosts.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     identity: Identity,

@@ -222,7 +222,7 @@ mod tests {
     /// Returns the milliseconds and the number of delays in several runs.
     fn delayed_stretches(set_up: fn(&mut Sim)) -> Vec<(f64, f64)> {
         let milliseconds = |word: &str| word.trim_end_matches("ms").parse::<f64>().expect("milliseconds");
-        let mut held = Vec::new();
+        let mut delayed = Vec::new();
         for seed in 0..100 {
             let outcome = seeded(seed, move |sim| {
                 sim.delay_total_max(Duration::from_secs(10));
@@ -231,19 +231,19 @@ mod tests {
             });
             let trace = outcome.trace.render();
             let lines = trace.lines().filter(|line| line.contains("is delayed"));
-            held.extend(lines.filter_map(|line| line.rsplit_once(" for ")).map(|(before, long)| {
+            delayed.extend(lines.filter_map(|line| line.rsplit_once(" for ")).map(|(before, long)| {
                 let at = before.split_whitespace().next().expect("a time");
                 (milliseconds(at), milliseconds(long.split_whitespace().next().expect("a stretch")))
             }));
         }
-        held
+        delayed
     }
 
     #[test]
     fn delays_start_late_and_respect_the_maximum() {
-        let held = delayed_stretches(|_| ());
-        assert!(held.iter().all(|&(at, _)| at > 0.0), "{held:?}");
-        assert!(held.iter().any(|&(_, long)| long >= 1_000.0), "{held:?}");
+        let delayed = delayed_stretches(|_| ());
+        assert!(delayed.iter().all(|&(at, _)| at > 0.0), "{delayed:?}");
+        assert!(delayed.iter().any(|&(_, long)| long >= 1_000.0), "{delayed:?}");
         let shortly = delayed_stretches(|sim| {
             sim.delay_max(MS);
         });

@@ -55,8 +55,8 @@ impl Scheduler {
     /// Draws how many operations a task may finish in this step, of the runtime traits and of tokio.
     pub(super) fn grant_budget(&self, task: TaskId) {
         let is_whole = self.grant.is_whole.take();
-        let held_after = self.plan_delay(task);
-        let value = if held_after == 0 { self.draw_budget(task) } else { held_after };
+        let delayed_after = self.plan_delay(task);
+        let value = if delayed_after == 0 { self.draw_budget(task) } else { delayed_after };
         if value != 0 {
             self.grant.is_limited.set(true);
             self.grant.granted.set(BUDGETS[value]);

@@ -22,7 +22,7 @@ use crate::transport::{Memory, Transport};
 /// Round trips of which one is timed.
 const TIMED_EVERY: u64 = 8;
 
-/// Who is compared.
+/// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     /// tungstenite.

@@ -182,7 +182,7 @@ fn a_name_that_no_host_has_is_named() {
 }
 
 /// A client that waits for ever, beside one that keeps the run alive. Ended by hand if `ends`.
-fn waits_in_a_hold(sim: &mut Sim, ends: bool) {
+fn waits_on_a_paused_link(sim: &mut Sim, ends: bool) {
     sim.stall_after(30 * SECOND).time_limit(400 * SECOND);
     echo(sim);
     sim.client("client", async move |host: Host| -> std::io::Result<()> {
@@ -204,11 +204,11 @@ fn waits_in_a_hold(sim: &mut Sim, ends: bool) {
 
 #[test]
 fn a_stall_counts_from_the_last_fault() {
-    let judged = seeded(1, |sim| waits_in_a_hold(sim, true));
+    let judged = seeded(1, |sim| waits_on_a_paused_link(sim, true));
     let expected = "stall: client/main waits to read client:49152 -> server:80 for more than 30000.000ms";
     assert_eq!(symptom(&judged), expected);
     assert_eq!(judged.virtual_time.as_secs(), 130);
-    let never_ends = seeded(1, |sim| waits_in_a_hold(sim, false));
+    let never_ends = seeded(1, |sim| waits_on_a_paused_link(sim, false));
     assert!(symptom(&never_ends).starts_with("time limit"), "{}", symptom(&never_ends));
 }
 

@@ -1,4 +1,7 @@
 //! The customary variables of the environment: `HTTPS_PROXY` and its kin, and `NO_PROXY`.
+//!
+//! hyper-util has a matcher for them (`client::proxy::matcher`). It knows no `WSS_PROXY` and no port in `NO_PROXY`, and
+//! passes over a value that it cannot parse. Here such a value is an error that names its variable.
 
 use std::net::IpAddr;
 
