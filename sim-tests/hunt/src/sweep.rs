@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wavetank::Sweep;
 
-use crate::subject::{Known, Subject};
+use crate::subject::Subject;
 use crate::subjects;
 
 /// What the command line says.

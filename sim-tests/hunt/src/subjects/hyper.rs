@@ -27,7 +27,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         workload: "HTTP/1 client and server: uploads and downloads over awkward streams, exchanges are cancelled",
         known: &[Known {
             symptom: "leak: left after every main had ended: client/connection",
-            verdict: "after an early answer, the client's connection takes no request and does not end \
+            verdict: "**bug**: after an early answer, the client's connection takes no request and does not end \
                       ([zoo](../zoo/hyper-1.12.0/REPORT.md))",
         }],
         body: |sim| exchanges(sim, Version::One, false),

@@ -39,7 +39,7 @@ pub(crate) trait Channel: 'static {
 /// open, send and receive, and a function that makes a second receiver.
 macro_rules! usual_channel {
     ($package:literal, $name:ident::$open:ident, $send:ident, $recv:ident, $another:expr) => {
-        pub(crate) const SUBJECTS: &[crate::subject::Subject] = &[crate::sweep::Subject {
+        pub(crate) const SUBJECTS: &[crate::subject::Subject] = &[crate::subject::Subject {
             package: $package,
             name: "bounded",
             workload: crate::workloads::channel::WORKLOAD,
