@@ -1,8 +1,8 @@
 //! Random scripts of socket calls on two hosts, played on Linux and in the simulation: both must show the same.
 //!
 //! On Linux the hosts are two network namespaces, joined by a relay that drops packets during a partition. Results
-//! must be equal, and how long a call waited may differ by 100 ms and a tenth. A difference counts when it shows
-//! three times; it is shrunk, and printed.
+//! must be equal, how long a call waited may differ by 100 ms and a tenth, and calls that end 50 ms apart must end in
+//! the same order. A difference counts when it shows three times; it is shrunk, and printed.
 //!
 //! `SCRIPTS=10000 cargo test -p wavetank-sim-tests --test scripts -- --nocapture` plays that many scripts;
 //! `SCRIPTS_FROM` is the number of the first, and `SCRIPTS_SHRINK` says how many differences to shrink (1). By
@@ -25,7 +25,7 @@ mod script;
 mod simulated;
 
 use network::Network;
-use script::{Outcomes, Script, differences, is_undecided};
+use script::{Call, Outcome, Outcomes, Script, differences, is_undecided};
 
 /// Scripts of the sample.
 const SAMPLE: u64 = 200;
@@ -119,6 +119,16 @@ fn has_network(what: &str) -> bool {
     let why = "this needs network namespaces (root, /dev/net/tun, the command `ip`)";
     writeln!(std::io::stderr(), "SKIPPED: {what}: {why}: {error}").expect("standard error is open");
     false
+}
+
+#[test]
+fn another_order_of_ends_is_a_difference() {
+    let read = |at| Call::Read { host: 0, at, bytes: 1 };
+    let script = Script::of(&[(10, read(0)), (10, read(1))], 1000);
+    let took = |first, second| vec![(Outcome::Done(1), first), (Outcome::Done(1), second)];
+    assert!(differences(&script, &took(90, 140), &took(120, 150)).is_empty());
+    let found = differences(&script, &took(90, 140), &took(180, 100));
+    assert!(found.len() == 1 && found[0].ends_with("on Linux, and after it here"), "{found:?}");
 }
 
 #[test]

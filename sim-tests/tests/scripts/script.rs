@@ -345,5 +345,34 @@ pub(crate) fn differences(script: &Script, real: &Outcomes, simulated: &Outcomes
             ));
         }
     }
+    if found.is_empty() {
+        found.extend(disorder(script, &times, real, simulated));
+    }
+    found
+}
+
+/// By so many milliseconds one call must end before another, in both worlds, if their order is to count.
+const ORDER_MS: u32 = 50;
+
+/// Two calls that end in one order on Linux and in the other in the simulation, one line for each pair.
+fn disorder(script: &Script, times: &[u32], real: &Outcomes, simulated: &Outcomes) -> Vec<String> {
+    let ended = |outcomes: &Outcomes| {
+        let ends = outcomes.iter().zip(times).map(|((outcome, took), made)| {
+            let has_ended = !matches!(outcome, Outcome::Skipped | Outcome::Waits(_));
+            has_ended.then_some(made + took)
+        });
+        ends.collect::<Vec<_>>()
+    };
+    let (real, simulated) = (ended(real), ended(simulated));
+    let is_before = |ends: &[Option<u32>], one: usize, other: usize| {
+        ends[one].zip(ends[other]).is_some_and(|(one, other)| one + ORDER_MS <= other)
+    };
+    let mut found = Vec::new();
+    for (one, other) in (0..times.len()).flat_map(|one| (0..times.len()).map(move |other| (one, other))) {
+        if is_before(&real, one, other) && is_before(&simulated, other, one) {
+            let (first, second) = (&script.steps[one].call, &script.steps[other].call);
+            found.push(format!("{first} ends before {second} on Linux, and after it here"));
+        }
+    }
     found
 }
