@@ -66,7 +66,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
     let option = match verb.as_str() {
         "serve" => "--allow",
         "connect" => "--forward",
-        _ => return Err(format!("there is no command `{verb}`")),
+        _ => return Err(format!("unknown command `{verb}`: use `serve` or `connect`")),
     };
     let address = arguments.next().ok_or(format!("`{verb}` needs an address"))?;
     if is_help(&address) {

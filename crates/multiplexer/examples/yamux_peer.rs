@@ -83,7 +83,8 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--listen" | "--connect" if address.is_none() => address = Some((option == "--listen", value()?)),
             "--scenario" if scenario.is_none() => {
                 let name = value()?;
-                scenario = Some(Scenario::parse(&name).ok_or(format!("there is no scenario `{name}`"))?);
+                scenario =
+                    Some(Scenario::parse(&name).ok_or(format!("unknown scenario `{name}`: see --help"))?);
             }
             _ => return Err(format!("unexpected argument `{option}`")),
         }

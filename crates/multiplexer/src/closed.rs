@@ -70,7 +70,7 @@ pub enum Cause {
         /// What the peer said.
         code: GoAwayCode,
     },
-    /// The peer broke the protocol. It was told with GoAway(1).
+    /// The peer broke the protocol. It got GoAway(1).
     #[error("the peer broke the protocol: {0}")]
     Violation(Violation),
     /// The transport ended while streams were open.

@@ -143,7 +143,7 @@ impl Limits {
     /// Sets how many fragments one message may have. Default: 131,072.
     ///
     /// A message of more fails the connection with 1009; 0 fails it at the first message. Each fragment takes up to
-    /// 256 bytes beside its payload.
+    /// 256 bytes beside its payload, so that a very large count lets empty fragments fill the memory.
     pub fn fragments(&mut self, count: usize) -> &mut Self {
         self.fragments = count;
         self
@@ -174,7 +174,8 @@ impl Limits {
     /// peer's Close frame behind the data that it had in flight. Each message, or fragment of one, counts as its
     /// length and 256 bytes. Default: 16 MiB.
     ///
-    /// Data beyond is discarded and counted; with 0 all of it is.
+    /// Data beyond is discarded and counted; with 0 all of it is. A very large value lets a peer that sends until the
+    /// close timeout fill the memory.
     pub fn closing_queue_bytes(&mut self, bytes: usize) -> &mut Self {
         self.closing_queue_bytes = bytes;
         self
@@ -307,7 +308,8 @@ impl Compression {
         self
     }
 
-    /// Sets the level, from 0 (stored, fast) to 9 (smallest, slow); more counts as 9. Default: 6.
+    /// Sets the level, from 0 (stored, fast) to 9 (smallest, slow); more counts as 9. Default: 6. With 0 messages are
+    /// framed as compressed and do not become shorter. 9 takes several times the processor time of 1.
     pub fn level(&mut self, level: u32) -> &mut Self {
         self.level = level;
         self

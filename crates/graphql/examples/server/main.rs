@@ -132,7 +132,7 @@ async fn post<E: Engine>(State(app): State<Arc<App<E>>>, headers: HeaderMap, bod
     }
     // serde would take an array for the fields of a struct.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return (StatusCode::BAD_REQUEST, "invalid GraphQL request: it is no object").into_response();
+        return (StatusCode::BAD_REQUEST, "invalid GraphQL request: expected a JSON object").into_response();
     }
     let Post { query, operation_name, variables, extensions } = match serde_json::from_slice(&body) {
         Ok(post) => post,

@@ -179,8 +179,8 @@ impl<T: Threads> Session<T> {
     /// Ends the session gracefully: no streams are opened or accepted any more; when the last one has ended, or
     /// `patience` is over, the session closes. Returns its outcome.
     ///
-    /// A peer of this crate is told at once, others only when the session is idle: most close the session when they
-    /// are told, and their streams with it. Until then, what they open is refused.
+    /// A peer of this crate gets GoAway at once. Other peers get it when the session is idle, because most close the
+    /// session and its streams when they receive it. Until then, what they open is refused.
     pub fn shutdown(&self, patience: Duration) -> Closed {
         let now = self.shared.threads.now();
         self.shared.with(|state| state.connection.drain(now));

@@ -68,8 +68,8 @@ fn waits_outside(main: &str) -> Symptom {
 }
 
 /// Returns the text about a call of `spawn_blocking`.
-pub(super) fn calls_outside(who: &str) -> Symptom {
-    outside(format_args!("{who} starts a real OS thread by `spawn_blocking`"))
+pub(super) fn calls_outside(task: &str) -> Symptom {
+    outside(format_args!("{task} starts a real OS thread by `spawn_blocking`"))
 }
 
 fn outside(what: std::fmt::Arguments<'_>) -> Symptom {

@@ -69,13 +69,13 @@ impl Scheduler {
     }
 
     /// Ends the run with the panic that has just happened.
-    pub(crate) fn fail_by_panic(&self, who: &str, message: &str) {
+    pub(crate) fn fail_by_panic(&self, task: &str, message: &str) {
         let place = crate::panics::take_place();
         if !self.stopped() && !self.tearing_down.get() {
             *self.verdict.panicked_at.borrow_mut() = place;
         }
         let advice = advice::on(message).map(|advice| format!("\n{advice}")).unwrap_or_default();
-        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
+        self.fail(Symptom::new(SymptomKind::Panic, format!("{task}: {message}{advice}")));
     }
 
     /// Returns the source place of the panic that ended the run, if one did.
