@@ -203,4 +203,9 @@ fn linux_and_the_simulation_play_scripts_alike() {
     assert!(different.is_empty(), "{} of {count} scripts differ", different.len());
     // Usually an eighth. A generator that drew nothing else would find no difference either.
     assert!(undecided as u64 * 4 <= count.max(40), "{undecided} of {count} scripts say nothing");
+    // Usually three in a thousand.
+    assert!(
+        undecided_different as u64 * 50 <= count.max(200),
+        "{undecided_different} of {count} differ and are excused"
+    );
 }
