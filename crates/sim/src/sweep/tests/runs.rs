@@ -3,6 +3,24 @@
 use super::*;
 use crate::symptom::SymptomKind;
 
+/// The first words of the usual suspects that a report lists, in its order.
+fn suspects(report: &str) -> Vec<&str> {
+    let (_, listed) = report.split_once("usual suspects: ").expect("they are listed");
+    let listed = listed.lines().next().unwrap_or_default();
+    listed.split("; ").filter_map(|one| one.split_whitespace().next()).collect()
+}
+
+#[test]
+fn an_address_in_the_trace_is_suspected_first() {
+    let fixture = Fixture::new("address");
+    let runs = AtomicU64::new(0);
+    let report = report_of(fixture.verify(move |run| {
+        run.event(format!("kept at 0x7f30{:08x}", runs.fetch_add(1, Ordering::SeqCst) << 12));
+        None
+    }));
+    assert_eq!(suspects(&report), ["addresses,", "statics", "hashers", "real", "files,"], "{report}");
+}
+
 #[test]
 fn a_different_second_run_is_nondeterminism() {
     for fails in [false, true] {
@@ -19,6 +37,7 @@ fn a_different_second_run_is_nondeterminism() {
         assert!(report.contains(&format!("first run:  0.000ms    | run {first}\n")), "{report}");
         assert!(report.contains(&format!("second run: 0.000ms    | run {}\n", first + 1)), "{report}");
         assert!(!report.contains("two further runs were the same"), "{report}");
+        assert_eq!(suspects(&report), ["statics", "hashers", "real", "addresses,", "files,"], "{report}");
         assert_eq!(report.contains("the first run failed with: panic in closer"), fails, "{report}");
         assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
         assert_eq!(fixture.recordings(), [], "what does not replay is not recorded");
@@ -53,6 +72,7 @@ fn late_initialisation_is_named_as_the_nondeterminism() {
     let report = report_of(verify(5));
     assert!(report.contains("symptom     nondeterminism: event 1 differs\n"), "{report}");
     assert!(report.contains("two further runs were the same: the first of them all initialised something"));
+    assert_eq!(suspects(&report), ["statics", "hashers", "addresses,", "files,", "real"], "{report}");
     assert!(verify(0).is_ok() && verify(3).is_ok(), "seed 5 is not checked");
 }
 
