@@ -29,6 +29,28 @@ async fn a_stream_upgraded_elsewhere_is_taken_over() {
     peer.expect(CLOSE, &1001_u16.to_be_bytes()).await;
 }
 
+/// Lets all tasks do what they can without time.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborting_a_closed_connection_ends_its_task() {
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = alive();
+    let (socket, theirs) = adopt(Upgraded::new(Role::Client));
+    let mut peer = RawPeer { stream: theirs };
+    peer.send(&close_frame(1000)).await;
+    assert!(socket.closed().await.is_clean());
+    settle().await;
+    assert_eq!(alive(), before + 1, "the peer keeps its stream, whose end is waited for");
+    socket.abort();
+    settle().await;
+    assert_eq!(alive(), before);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frame_cut_anywhere_is_put_together() {
     let text = "behind the handshake ".repeat(10);
