@@ -18,7 +18,7 @@ use wavetank_websocket::{Config as WebSocketConfig, OpenError};
 use super::checked::BlockingChecked;
 use super::hooks::Recorder;
 use super::peer::Peer;
-use super::world::{SECOND, Setup};
+use super::world::{self, SECOND, Setup};
 
 /// The server under test.
 pub type ThreadsHandler = Server<Host, Mock<Host>, Recorder, TestPool>;
@@ -111,13 +111,9 @@ impl Shared {
     }
 }
 
+/// The same as that of tasks, but for the time of closing: the handler does not cut it short.
 fn websocket_config() -> WebSocketConfig {
-    let mut config = WebSocketConfig::default();
-    config.open_timeout(1000 * SECOND).close_timeout(100 * SECOND);
-    config.keepalive().interval(None);
-    config.limits().receive_queue_messages(4).read_buffer(4 << 10);
-    config.compression().enabled(false);
-    config
+    world::websocket_config().close_timeout(100 * SECOND).clone()
 }
 
 /// What a test's client sees: the server on threads, and how to connect to it.
@@ -235,10 +231,6 @@ impl ThreadsWorld {
     ///
     /// If it does not hold by then.
     pub async fn eventually(&self, longest: Duration, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        let start = Runtime::now(&self.host);
-        while !condition(self) {
-            assert!(Runtime::now(&self.host) - start <= longest, "not within {longest:?}: {what}");
-            Runtime::sleep(&self.host, SECOND / 10).await;
-        }
+        world::eventually(self.host, longest, what, || condition(self)).await;
     }
 }

@@ -149,7 +149,7 @@ impl Shared {
     }
 }
 
-fn websocket_config() -> WebSocketConfig {
+pub(super) fn websocket_config() -> WebSocketConfig {
     let mut config = WebSocketConfig::default();
     config.open_timeout(1000 * SECOND).close_timeout(300 * SECOND);
     config.keepalive().interval(None);
@@ -325,10 +325,20 @@ impl World {
     ///
     /// If it does not hold by then.
     pub async fn eventually(&self, longest: Duration, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        let start = self.host.now();
-        while !condition(self) {
-            assert!(self.host.now() - start <= longest, "not within {longest:?}: {what}");
-            self.host.sleep(SECOND / 10).await;
-        }
+        eventually(self.host, longest, what, || condition(self)).await;
+    }
+}
+
+/// Waits until `condition` holds, at most for `longest`. Panics if it does not hold by then.
+pub(super) async fn eventually(
+    host: Host,
+    longest: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) {
+    let start = Runtime::now(&host);
+    while !condition() {
+        assert!(Runtime::now(&host) - start <= longest, "not within {longest:?}: {what}");
+        Runtime::sleep(&host, SECOND / 10).await;
     }
 }
