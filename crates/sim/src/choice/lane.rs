@@ -94,7 +94,7 @@ impl LaneKind {
     }
 }
 
-/// Returns the name of a choice point for reports. Recordings keep older words, by which streams of the seed are
+/// Returns the name of a choice point, or the word of a lane's kind, for reports. Recordings keep older words, by which streams of the seed are
 /// selected.
 pub(crate) fn spoken(point: &str) -> String {
     let (scope, operation) = point.rsplit_once(' ').unwrap_or(("", point));
@@ -170,12 +170,8 @@ impl LaneName {
 /// For reports. Recordings have [`text`](LaneName::text).
 impl fmt::Display for LaneName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.kind {
-            LaneKind::WokenDelay => "delay-of-woken",
-            LaneKind::PreemptedDelay => "delay",
-            kind => kind.word(),
-        };
-        write!(f, "{word}{}", &self.text[self.kind.word().len()..])
+        let word = self.kind.word();
+        write!(f, "{}{}", spoken(word), &self.text[word.len()..])
     }
 }
 
