@@ -309,7 +309,7 @@ impl Compression {
     }
 
     /// Sets the level, from 0 (stored, fast) to 9 (smallest, slow); more counts as 9. Default: 6. With 0 messages are
-    /// framed as compressed and do not become shorter. 9 takes several times the processor time of 1.
+    /// framed as compressed and do not become shorter.
     pub fn level(&mut self, level: u32) -> &mut Self {
         self.level = level;
         self
