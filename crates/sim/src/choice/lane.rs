@@ -94,8 +94,8 @@ impl LaneKind {
     }
 }
 
-/// Returns the name of a choice point, or the word of a lane's kind, for reports. Recordings keep older words, by which streams of the seed are
-/// selected.
+/// Returns the name of a choice point, or the word of a lane's kind, for reports. Recordings keep older words, by which
+/// streams of the seed are selected.
 pub(crate) fn spoken(point: &str) -> String {
     let (scope, operation) = point.rsplit_once(' ').unwrap_or(("", point));
     let operation = match operation {
